@@ -31,18 +31,21 @@ ROOT = Path(__file__).resolve().parent
 STABLE_ABI = "0x020a000000000000"  # of torch 2.10
 DEFAULT_ARCHS = "80;90;100"
 
+# torch looks for ninja on PATH, pip installs it beside a Python that need not be there.
+os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
 
-def find_sources(folder, pattern):
-    """Paths relative to this file's folder, in an order that does not depend on the machine."""
-    return sorted(str(path) for path in Path("csrc", folder).glob(pattern))
+
+def find_sources(pattern):
+    """Relative paths, as setuptools wants them, in an order that does not depend on the machine."""
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc").glob(pattern))
 
 
 def find_toolkit():
     """A toolkit is a folder with the compiler and the headers: an nvcc on PATH may be a wrapper."""
+    named = os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
     nvcc = shutil.which("nvcc")
-    beside_nvcc = nvcc and Path(nvcc).resolve().parents[1]
-    environment = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")]
-    for folder in filter(None, [*environment, "/usr/local/cuda", beside_nvcc]):
+    usual = ["/usr/local/cuda", *([Path(nvcc).resolve().parents[1]] if nvcc else [])]
+    for folder in [named] if named else usual:
         if Path(folder, "bin/nvcc").exists() and Path(folder, "include/cuda_runtime.h").exists():
             return Path(folder)
     return None
@@ -77,72 +80,70 @@ def choose_archs():
     return archs
 
 
-def cuda_flags(archs):
-    flags = ["-O3", "-std=c++20", "-Werror", "all-warnings", "-Xfatbin", "-compress-all"]
-    flags += ["-Xcompiler", "-fvisibility=hidden,-Wall"]
+def cpu_extension():
+    """The whole library without its CUDA kernels."""
+    # -fopenmp-simd, not -fopenmp: vectors are ours, threads are torch's (torch::stable::parallel_for).
+    # -g0 and -s: Python's own flags ask for debug information, which nobody could ship.
+    # Headers of others are system headers: no warnings about them. torch brings pybind11 along.
+    system = ["-isystem", torch_build.include_paths()[0]]
+    cxx = ["-O3", "-g0", "-std=c++20", "-fvisibility=hidden", "-fopenmp-simd"]
+    cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
+    return Extension(
+        "drsl_cuda._C",
+        [*find_sources("*.cpp"), *find_sources("engine/**/*.cpp"), *find_sources("cpu/**/*.cpp")],
+        depends=[path for kind in ("h", "cuh", "map") for path in find_sources(f"**/*.{kind}")],
+        include_dirs=[str(ROOT / "csrc")],
+        define_macros=[("TORCH_TARGET_VERSION", STABLE_ABI)],
+        extra_compile_args={"cxx": cxx + system, "nvcc": system},
+        extra_link_args=["-s", "-Wl,--version-script=csrc/exports.map"],
+        libraries=["torch_cpu"],
+        library_dirs=torch_build.library_paths(),
+        language="c++",
+    )
+
+
+def add_cuda(ext, toolkit, archs):
+    torch_build.CUDA_HOME = str(toolkit)  # a CPU torch sets it to None, whatever there is
+    ext.sources += find_sources("cuda/**/*.cpp") + find_sources("cuda/**/*.cu")
+    ext.define_macros.append(("DRSL_WITH_CUDA", "1"))
+    ext.libraries += ["cudart_static", "dl", "rt", "pthread"]
+    ext.library_dirs += [str(toolkit / "lib64"), str(toolkit / "lib")]
+    ext.extra_compile_args["cxx"] += ["-isystem", str(toolkit / "include")]
+    nvcc = ext.extra_compile_args["nvcc"]
+    nvcc += ["-O3", "-std=c++20", "-Werror", "all-warnings", "-Xfatbin", "-compress-all"]
+    nvcc += ["-Xcompiler", "-fvisibility=hidden,-Wall"]
     for number, ptx in archs:
-        flags.append(f"-gencode=arch=compute_{number},code=sm_{number}")
+        nvcc.append(f"-gencode=arch=compute_{number},code=sm_{number}")
         if ptx:
-            flags.append(f"-gencode=arch=compute_{number},code=compute_{number}")
-    return flags
+            nvcc.append(f"-gencode=arch=compute_{number},code=compute_{number}")
 
 
 def extension():
-    sources = find_sources("", "*.cpp")
-    sources += find_sources("engine", "**/*.cpp") + find_sources("cpu", "**/*.cpp")
-    # -fopenmp-simd and no -fopenmp: vectors are ours, threads are torch's (torch::stable::parallel_for).
-    # -g0 and -s: Python's own flags ask for debug information, which nobody could ship.
-    cxx = ["-O3", "-g0", "-std=c++20", "-fvisibility=hidden", "-fopenmp-simd"]
-    cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
-    macros = [("TORCH_TARGET_VERSION", STABLE_ABI)]
-    # The headers of others are system headers: no warnings about them. torch brings pybind11 along.
-    system = [torch_build.include_paths()[0]]
-    build = {"libraries": ["torch_cpu"], "library_dirs": torch_build.library_paths()}
-    nvcc = []
-    told = "CPU only"
-
-    kernels = find_sources("cuda", "**/*.cu")
-    toolkit = choose_toolkit() if kernels else None
-    if toolkit:
-        archs = choose_archs()
-        names = ";".join(number + "+PTX" * ptx for number, ptx in archs)
-        macros += [("DRSL_WITH_CUDA", "1")]
-        cxx.append(f'-DDRSL_CUDA_ARCHS="{names}"')
-        nvcc = cuda_flags(archs)
-        sources += kernels + find_sources("cuda", "**/*.cpp")
-        system.append(str(toolkit / "include"))
-        build["libraries"] += ["cudart_static", "dl", "rt", "pthread"]
-        build["library_dirs"] += [str(toolkit / "lib64"), str(toolkit / "lib")]
-        torch_build.CUDA_HOME = str(toolkit)  # a CPU torch sets it to None, whatever there is
-        told = f"CUDA kernels for {names} with {toolkit}"
+    ext = cpu_extension()
+    toolkit = choose_toolkit()
+    archs = choose_archs() if toolkit and find_sources("cuda/**/*.cu") else []
+    if archs:
+        add_cuda(ext, toolkit, archs)
+    names = ";".join(number + "+PTX" * ptx for number, ptx in archs)
+    # Told to the C++ compiler only, or nvcc would compile every kernel again for a new version.
+    ext.extra_compile_args["cxx"].append(f'-DDRSL_CUDA_ARCHS="{names}"')
+    told = f"CUDA kernels for {names} with {toolkit}" if archs else "CPU only"
     print(f"drsl_cuda: torch {torch.__version__}, {told}", file=sys.stderr)
-
-    isystem = [flag for folder in system for flag in ("-isystem", folder)]
-    return Extension(
-        "drsl_cuda._C",
-        sources,
-        depends=[path for kind in ("h", "cuh", "map") for path in find_sources("", f"**/*.{kind}")],
-        include_dirs=[str(ROOT / "csrc")],
-        define_macros=macros,
-        extra_compile_args={"cxx": cxx + isystem, "nvcc": nvcc + isystem},
-        extra_link_args=["-s", "-Wl,--version-script=csrc/exports.map"],
-        language="c++",
-        **build,
-    )
+    return ext
 
 
 class BuildExtension(torch_build.BuildExtension):
     def finalize_options(self):
         super().finalize_options()
-        # One folder of objects for every way to build: pip would compile all anew in a temporary one.
+        # One folder of objects for every way to build: pip would compile anew in a temporary one.
         self.build_temp = f"build/temp-{sys.implementation.cache_tag}"
 
     def build_extensions(self):
         compiler = torch_build.get_cxx_compiler()
-        if not shutil.which(compiler):
+        if not shutil.which(compiler.split()[0]):
             sys.exit(
-                f"drsl_cuda needs a C++20 compiler, and there is no {compiler!r}: install g++ 11 or "
-                "later, or set CXX."
+                f"drsl_cuda needs a C++20 compiler, and there is no {compiler!r}: "
+                "install g++ 11 or later, or set CXX."
             )
         version = self.distribution.get_version()
         for ext in self.extensions:
