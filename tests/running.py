@@ -4,7 +4,15 @@ import numpy as np
 import torch
 from cases import build, expected
 from drsl_cuda import functional
-from tolerances import UNDERFLOW, accumulation_name, assert_close, of_case
+from tolerances import (
+    ROUNDING,
+    UNDERFLOW,
+    accumulation,
+    accumulation_name,
+    assert_close,
+    cosine_floor,
+    of_case,
+)
 
 TERM_NAMES = ("ranking", "sorting", "angle")
 
@@ -54,7 +62,8 @@ def check_against_oracle(name, dtype, *, backend, device="cpu", reduction="mean"
     wanted_x, wanted_gallery = wanted.grads(reduction, weights if reduction == "none" else 1.0)
     if c.gallery_is_x:
         wanted_x, wanted_gallery = wanted_x + wanted_gallery, None
-    floor = UNDERFLOW[dtype]
+    by_cos = np.nan_to_num(wanted.grad_cosine) * (wanted.row_weights(reduction) * weights)[..., None]
+    floor = UNDERFLOW[dtype] + cosine_floor(by_cos, c.x.numpy(), ROUNDING[accumulation(dtype)])
     assert grad_x.dtype == dtype
     assert_close(grad_x, wanted_x, tolerance.grad, floor=floor, what="gradient of embeddings")
     if wanted_gallery is not None:

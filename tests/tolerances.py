@@ -6,6 +6,8 @@ An elementwise comparison would fail on elements that are small by cancellation 
 
 from dataclasses import dataclass
 
+import numpy as np
+import oracle
 import torch
 
 F64, F32, F16, BF16 = torch.float64, torch.float32, torch.float16, torch.bfloat16
@@ -61,6 +63,19 @@ def accumulation(dtype):
 
 def accumulation_name(dtype):
     return "float64" if dtype == F64 else "float32"
+
+
+def cosine_floor(coefficients, rows, share):
+    """Absolute error of a gradient element through cos. ∂cos/∂x = (r̂ − cos x̂)/|x| is a difference of
+    parts of size 1/|x|; between coincident or near rows it cancels, so its error is a `share` of the
+    parts and not of the result. `share`: a few roundings, or the contract's error for near pairs."""
+    lengths = oracle.norms(np.asarray(rows)).ravel()
+    lengths = lengths[lengths > 0]
+    totals = np.abs(coefficients).sum(-1)
+    return share * totals.mean() / lengths.min() if lengths.size and totals.size else 0.0
+
+
+ROUNDING = {F64: 4 * 2.0**-52, F32: 4 * 2.0**-23}
 
 
 def of_case(name, dtype):

@@ -1,0 +1,171 @@
+"""Distance and cosine of every pair, and their derivative."""
+
+import numpy as np
+import oracle
+import pytest
+import torch
+from cases import build, names
+from drsl_cuda import functional, reference
+from tolerances import (
+    BF16,
+    CONTRACT,
+    COSINE,
+    DISTANCE,
+    F16,
+    F32,
+    F64,
+    NEAR,
+    ROUNDING,
+    accumulation_name,
+    assert_close,
+    cosine_floor,
+)
+
+IMPLEMENTATIONS = {"native": functional, "reference": reference}
+# Pairs do not depend on labels or settings: one case for each kind of rows.
+ROWS = [n for n in names() if n.startswith((
+    "size_", "dim_", "scale_", "extreme_", "near_", "outlier", "rows_of", "duplicates", "all_", "zero",
+    "antipodes", "empty", "sets_gallery", "sets_3", "gallery_wide", "gallery_narrow", "gallery_empty",
+    "queries_empty", "gallery_is",
+)) and not n.endswith("delta_0")]  # fmt: skip
+ROWS_BY_TYPE = [
+    pytest.param(name, dtype, id=f"{name}-{str(dtype).removeprefix('torch.')}")
+    for dtype in (F64, F32, F16, BF16)
+    for name in ROWS
+    if name in names(dtype=dtype)
+]
+
+
+def oracle_pairs(x, gallery, accumulation):
+    """Also with a leading axis of sets."""
+    if x.ndim == 2:
+        return oracle.pairwise(x, gallery, accumulation)
+    each = [oracle.pairwise(x[s], None if gallery is None else gallery[s], accumulation) for s in range(len(x))]
+    return np.stack([d for d, _ in each]), np.stack([c for _, c in each])
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def pairwise(request):
+    return IMPLEMENTATIONS[request.param].pairwise_distance_angle
+
+
+@pytest.mark.parametrize("name, dtype", ROWS_BY_TYPE)
+def test_every_pair_matches_the_oracle(name, dtype, pairwise, device):
+    c = build(name)
+    gallery = None if c.gallery is None else c.gallery.to(device, dtype)
+    distance, cosine = pairwise(c.x.to(device, dtype), gallery)
+    compute = F64 if dtype == F64 else F32
+    assert distance.dtype == cosine.dtype == compute
+    wanted = oracle_pairs(c.x.numpy(), None if c.gallery is None else c.gallery.numpy(), accumulation_name(dtype))
+    # Elementwise: each single distance is promised, near or far.
+    np.testing.assert_allclose(distance.cpu().double(), wanted[0], rtol=DISTANCE[compute], atol=0)
+    np.testing.assert_allclose(cosine.cpu().double(), wanted[1], rtol=0, atol=COSINE[compute])
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_the_derivative_matches_the_oracle(name, dtype, pairwise, device):
+    if name not in names(dtype=dtype):
+        pytest.skip("not exact in this type")
+    c = build(name)
+    rng = np.random.default_rng(5)
+    x = c.x.to(device, dtype, copy=True).requires_grad_()
+    gallery = None if c.gallery is None else c.gallery.to(device, dtype, copy=True).requires_grad_()
+    outputs = pairwise(x, gallery)
+    cotangents = [rng.standard_normal(tuple(outputs[0].shape)) for _ in outputs]
+    # At extreme scales one of the two derivatives drowns the other: each is checked by itself.
+    for which in (0, 1):
+        inputs = [x] if gallery is None else [x, gallery]
+        got = torch.autograd.grad(
+            outputs[which], inputs, torch.as_tensor(cotangents[which]).to(outputs[which]), retain_graph=True
+        )
+        parts = [cotangents[k] if k == which else np.zeros_like(cotangents[k]) for k in (0, 1)]
+        wanted = oracle_gradients(c, parts, accumulation_name(dtype))
+        near = "near_" in name
+        tolerance = (NEAR if near else CONTRACT)[dtype].grad
+        floor = cosine_floor(parts[1], c.x.numpy(), tolerance if near else ROUNDING[dtype])
+        for side, value in zip(got, wanted, strict=True):
+            assert_close(side, value, tolerance, floor=floor, what=("∂distance", "∂cosine")[which])
+
+
+def oracle_gradients(c, parts, accumulation):
+    x, gallery = c.x.numpy(), None if c.gallery is None else c.gallery.numpy()
+    if x.ndim == 2:
+        each = [oracle.redistribute(*parts, x, gallery, accumulation)]
+    else:
+        each = [
+            oracle.redistribute(parts[0][s], parts[1][s], x[s], None if gallery is None else gallery[s], accumulation)
+            for s in range(len(x))
+        ]
+    sides = [np.stack(side).reshape(shape) for side, shape in
+             zip(zip(*each, strict=True), (x.shape, x.shape if gallery is None else gallery.shape), strict=True)]  # fmt: skip
+    return [sides[0] + sides[1]] if gallery is None else sides
+
+
+@pytest.mark.parametrize("dtype", [F64, F32, F16, BF16], ids=str)
+@pytest.mark.parametrize("size, dim", [(7, 3), (65, 17), (130, 64)])
+def test_equal_rows_have_distance_zero_and_equal_cosines_exactly(size, dim, dtype, pairwise, device):
+    generator = torch.Generator().manual_seed(size)
+    pool = torch.randn(size // 3 + 1, dim, generator=generator).to(device, dtype)
+    source = torch.randint(len(pool), (size,), generator=generator).to(device)
+    x = pool[source] * 3 + 5  # an offset, so that the Gram matrix would not give zero by itself
+    same = source[:, None] == source[None]
+    for gallery in (None, x.clone(), x):
+        distance, cosine = pairwise(x, gallery)
+        assert not distance[same].any()
+        assert distance[~same].gt(0).all()
+        for k in range(size):  # columns of equal rows are equal bit by bit
+            first = (source == source[k]).nonzero()[0, 0]
+            assert torch.equal(cosine[:, k], cosine[:, first])
+            assert torch.equal(distance[:, k], distance[:, first])
+
+
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_without_a_gallery_the_result_is_symmetric_with_a_zero_diagonal(dtype, pairwise, device):
+    x = build("size_65").x.to(device, dtype)
+    distance, cosine = pairwise(x)
+    assert not distance.diagonal().any()
+    assert torch.equal(distance, distance.T)
+    assert torch.equal(cosine, cosine.T)
+
+
+@pytest.mark.parametrize("ratio", [1e-1, 1e-2, 1e-3, 1e-4])
+def test_float32_keeps_near_pairs(ratio, pairwise, device):
+    # The contract: d to 1e-5 and ∂d/∂x to 1e-3, relative, pair by pair, down to d/|x| = 1e-4.
+    rng = np.random.default_rng(11)
+    base = rng.standard_normal((20, 32))
+    base /= np.linalg.norm(base, axis=1, keepdims=True)
+    moved = base + ratio * rng.standard_normal((20, 32)) / np.sqrt(32)
+    x, r = torch.as_tensor(base, dtype=F32), torch.as_tensor(moved, dtype=F32)
+    wanted, _ = oracle.pairwise(x.double().numpy(), r.double().numpy())
+    x, r = x.to(device).requires_grad_(), r.to(device)
+    distance, _ = pairwise(x, r)
+    np.testing.assert_allclose(distance.detach().cpu().double(), wanted, rtol=1e-5)
+    (got,) = torch.autograd.grad(distance.diagonal().sum(), x)
+    direction = (x - r).detach().cpu().double().numpy() / np.diag(wanted)[:, None]
+    error = np.linalg.norm(got.cpu().double().numpy() - direction, axis=1)
+    assert error.max() <= 1e-3, error.max()
+
+
+def test_an_overflowing_distance_is_not_finite_and_others_are(pairwise, device):
+    top = 3e38
+    x = torch.tensor([[top, 0.0], [-top, 0.0], [1.0, 0.0], [0.0, 2.0]], dtype=F32, device=device)
+    distance, cosine = pairwise(x)
+    assert not distance[0, 1].isfinite()
+    assert distance[2, 3].item() == pytest.approx(5**0.5, rel=1e-6)
+    assert distance[0, 2].item() == pytest.approx(top, rel=1e-6)
+    assert cosine[2, 3].abs() <= 1e-6
+    assert cosine[0, 2].item() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_row_that_holds_nan_spoils_its_own_pairs_only(pairwise, device):
+    x = build("size_17").x.to(device).clone()
+    clean, _ = pairwise(x)
+    x[4, 2] = torch.nan
+    distance, cosine = pairwise(x)
+    spoiled = torch.zeros(17, 17, dtype=torch.bool, device=device)
+    spoiled[4] = spoiled[:, 4] = True
+    spoiled.fill_diagonal_(False)  # d of a row to itself is 0 by definition
+    assert distance[spoiled].isnan().all() and cosine[spoiled].isnan().all()
+    spoiled.fill_diagonal_(True)
+    assert_close(distance[~spoiled], clean[~spoiled], 1e-12)
