@@ -19,12 +19,13 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 try:
+    import pybind11
     import torch
     import torch.utils.cpp_extension as torch_build
-except ImportError:
+except ImportError as error:
     sys.exit(
-        "drsl_cuda compiles against the torch it will run with: install torch 2.10 or later, "
-        "then run pip install --no-build-isolation ."
+        f"drsl_cuda compiles against the torch it will run with ({error}): pip install torch "
+        "pybind11, then pip install --no-build-isolation ."
     )
 
 ROOT = Path(__file__).resolve().parent
@@ -84,8 +85,9 @@ def cpu_extension():
     """The whole library without its CUDA kernels."""
     # -fopenmp-simd, not -fopenmp: vectors are ours, threads are torch's (torch::stable::parallel_for).
     # -g0 and -s: Python's own flags ask for debug information, which nobody could ship.
-    # Headers of others are system headers: no warnings about them. torch brings pybind11 along.
-    system = ["-isystem", torch_build.include_paths()[0]]
+    # Headers of others are system headers: no warnings about them. pybind11 comes first: the copy
+    # within torch refuses to be used beside the stable ABI.
+    system = ["-isystem", pybind11.get_include(), "-isystem", torch_build.include_paths()[0]]
     cxx = ["-O3", "-g0", "-std=c++20", "-fvisibility=hidden", "-fopenmp-simd"]
     cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
     return Extension(
@@ -151,7 +153,7 @@ class BuildExtension(torch_build.BuildExtension):
         try:
             super().build_extensions()
         except RuntimeError as error:  # the compiler has said why: no traceback below its words
-            sys.exit(f"drsl_cuda was not built: {error}.")
+            sys.exit(f"drsl_cuda was not built: {error.args[0] % error.args[1:]}")
 
 
 setup(ext_modules=[extension()], cmdclass={"build_ext": BuildExtension})
