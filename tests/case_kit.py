@@ -9,11 +9,12 @@ because the contract makes them equal in every precision.
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
-import oracle
 import torch
+
+import oracle
 
 F64, F32, F16, BF16 = torch.float64, torch.float32, torch.float16, torch.bfloat16
 EVERY, WIDE, DOUBLE = (F64, F32, F16, BF16), (F64, F32), (F64,)
@@ -59,12 +60,12 @@ def names(*, dtype=None, having=""):
     return [n for n in _BUILDERS if (dtype is None or dtype in _DTYPES[n]) and having in n]
 
 
-@lru_cache(maxsize=None)
+@cache
 def build(name):
     return _BUILDERS[name]()
 
 
-@lru_cache(maxsize=None)
+@cache
 def expected(name, accumulation="float64"):
     """The oracle's Result for a case, computed once in a test run."""
     c = build(name)
@@ -138,8 +139,20 @@ def drawn(make, seed, gap=GAP):
     raise AssertionError(f"no draw without near-ties: seed {seed}, gap {gap}")
 
 
-def labelled(name, labels, dim, *, seed=0, dtypes=EVERY, gap=GAP, centre=0.4, scale=1.0, offset=0.0,
-             grid=BF16, **fields):
+def labelled(
+    name,
+    labels,
+    dim,
+    *,
+    seed=0,
+    dtypes=EVERY,
+    gap=GAP,
+    centre=0.4,
+    scale=1.0,
+    offset=0.0,
+    grid=BF16,
+    **fields,
+):
     """A case whose rows are clusters around its labels."""
 
     @case(name, dtypes)

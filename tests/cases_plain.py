@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+
 from case_kit import DOUBLE, F32, WIDE, Case, case, clusters, drawn, labelled, on_grid, pk_labels
 
 # ------------------------------------------------------------------------ batch composition
@@ -34,10 +35,14 @@ for dim in (3, 17, 64, 100):
     labelled(f"dim_{dim}", pk_labels(6, 4), dim, seed=400 + dim)
 
 # In one dimension every cosine is ±1: all y tie but for rounding, so the sort term is left out.
-labelled("dim_1", pk_labels(6, 4), 1, seed=401, gap=0.0, near_ties=True, options={"sort_weight": 0.0})
+labelled(
+    "dim_1", pk_labels(6, 4), 1, seed=401, gap=0.0, near_ties=True, options={"sort_weight": 0.0}
+)
 
 # Many positives: some implementations change algorithm. Their y are too many to keep apart in float32.
-labelled("many_positives", torch.tensor([0] * 201 + [1, 2, 3] * 7), 5, seed=500, dtypes=DOUBLE, gap=1e-12)
+labelled(
+    "many_positives", torch.tensor([0] * 201 + [1, 2, 3] * 7), 5, seed=500, dtypes=DOUBLE, gap=1e-12
+)
 labelled("positives_33", torch.tensor([0] * 34 + [1] * 30), 3, seed=501, dtypes=DOUBLE, gap=1e-12)
 labelled("positives_65", torch.tensor([0] * 66 + [1] * 9), 3, seed=502, dtypes=DOUBLE, gap=1e-12)
 
@@ -60,7 +65,9 @@ for label, weights in {
     labelled(f"weights_{label}", pk_labels(6, 5), 16, seed=610, options=options)
 
 labelled("normalize", pk_labels(6, 5), 16, seed=620, options={"normalize": True})
-labelled("normalize_delta", pk_labels(6, 5), 16, seed=621, options={"normalize": True, "delta": 0.02})
+labelled(
+    "normalize_delta", pk_labels(6, 5), 16, seed=621, options={"normalize": True, "delta": 0.02}
+)
 
 # ------------------------------------------------------- scale (powers of two keep the grid)
 
@@ -68,7 +75,9 @@ for exponent in (-10, -4, 4, 10):
     labelled(f"scale_2^{exponent}", pk_labels(6, 4), 16, seed=700, dtypes=WIDE, scale=2.0**exponent)
 # Squares leave float32 (2^±128) at the outer two, float64 (2^±1024) in the last two.
 for exponent, dtypes in {60: WIDE, -50: WIDE, 100: WIDE, 600: DOUBLE, -500: DOUBLE}.items():
-    labelled(f"extreme_2^{exponent}", pk_labels(6, 4), 16, seed=700, dtypes=dtypes, scale=2.0**exponent)
+    labelled(
+        f"extreme_2^{exponent}", pk_labels(6, 4), 16, seed=700, dtypes=dtypes, scale=2.0**exponent
+    )
 
 
 @case("rows_of_many_scales", WIDE)

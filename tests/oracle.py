@@ -11,87 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# ------------------------------------------------------------------------------- metric
+from oracle_metric import norms, pairwise, redistribute, through_normalisation, unit
 
-
-def norms(rows):
-    """|v| along the last axis. Scaled by a power of two, so that squares neither over- nor underflow."""
-    peak = np.max(np.abs(rows), axis=-1, initial=0.0)
-    safe = np.where(np.isfinite(peak) & (peak > 0), peak, 1.0)
-    scale = 2.0 ** np.floor(np.log2(safe))
-    return scale * np.sqrt(np.sum((rows / scale[..., None]) ** 2, axis=-1))
-
-
-def counts_as_zero(rows, accumulation="float64"):
-    """|x|² is below the smallest normal number of the accumulation type."""
-    return norms(rows) < np.sqrt(float(np.finfo(accumulation).tiny))
-
-
-def unit(rows, accumulation="float64"):
-    """Rows scaled to length one; a row that counts as zero becomes zero."""
-    zero = counts_as_zero(rows, accumulation)
-    length = np.where(zero, 1.0, norms(rows))
-    return np.where(zero[:, None], 0.0, rows / length[:, None])
-
-
-def pairwise(x, gallery=None, accumulation="float64"):
-    """Distance [B, G] and cosine [B, G]; without a gallery the diagonal of the distance is 0."""
-    r = x if gallery is None else gallery
-    distance = np.empty((len(x), len(r)))
-    cosine = np.empty((len(x), len(r)))
-    with np.errstate(all="ignore"):
-        x_hat, r_hat = unit(x, accumulation), unit(r, accumulation)
-        for q in range(len(x)):
-            distance[q] = norms(x[q] - r)
-            cosine[q] = np.clip(np.sum(x_hat[q] * r_hat, axis=-1), -1.0, 1.0)
-            if gallery is None:
-                distance[q, q] = 0.0
-    return distance, cosine
-
-
-def redistribute(grad_distance, grad_cosine, x, gallery=None, accumulation="float64"):
-    """Chain rule through d and cos, a pair at a time: gradients of X and of the gallery side.
-
-    Where d = 0, and for the cosine of a row that counts as zero, the derivative is 0. A pair whose
-    two coefficients are 0 contributes nothing, whatever its rows hold.
-    """
-    r = x if gallery is None else gallery
-    distance, cosine = pairwise(x, gallery, accumulation)
-    grad_x, grad_r = np.zeros_like(x), np.zeros_like(r)
-    with np.errstate(all="ignore"):
-        x_hat, r_hat = unit(x, accumulation), unit(r, accumulation)
-        x_length, r_length = norms(x), norms(r)
-        x_zero = counts_as_zero(x, accumulation)
-        r_zero = counts_as_zero(r, accumulation)
-        for q in range(len(x)):
-            k = np.flatnonzero((grad_distance[q] != 0) & (distance[q] != 0))
-            pull = (grad_distance[q, k] / distance[q, k])[:, None] * (x[q] - r[k])
-            grad_x[q] += pull.sum(axis=0)
-            grad_r[k] -= pull
-            if x_zero[q]:
-                continue
-            k = np.flatnonzero((grad_cosine[q] != 0) & ~r_zero)
-            by_cos, cos = grad_cosine[q, k][:, None], cosine[q, k][:, None]
-            grad_x[q] += (by_cos * (r_hat[k] - cos * x_hat[q])).sum(axis=0) / x_length[q]
-            grad_r[k] += by_cos * (x_hat[q] - cos * r_hat[k]) / r_length[k][:, None]
-    return grad_x, grad_r
-
-
-def through_normalisation(grad, rows, accumulation="float64"):
-    """∂x = (g − (g·x̂) x̂)/|x|; 0 for a zero row; where no gradient arrives none leaves."""
-    out = np.zeros_like(grad)
-    zero = counts_as_zero(rows, accumulation)
-    with np.errstate(all="ignore"):
-        hat, length = unit(rows, accumulation), norms(rows)
-        for q in range(len(rows)):
-            if np.isnan(grad[q]).any():
-                out[q] = np.nan
-            elif not zero[q] and grad[q].any():
-                out[q] = (grad[q] - np.sum(grad[q] * hat[q]) * hat[q]) / length[q]
-    return out
-
-
-# --------------------------------------------------------------------------------- DRSL
+__all__ = [
+    "drsl",
+    "drsl_query",
+    "drsl_surrogate",
+    "norms",
+    "pairwise",
+    "partners",
+    "rank_sort",
+    "redistribute",
+    "step",
+    "through_normalisation",
+    "unit",
+]
 
 
 def step(x, delta):
@@ -148,7 +82,9 @@ def drsl_surrogate(d, y, at_d, at_y, positives, negatives, delta, weights):
 
         miss = 1.0 - at_y[positives]
         ahead, below = at_y[positives] >= at_y[i], at_y[positives] < at_y[i]
-        excess = np.sum(h_pos * miss) / rank_pos - np.sum((h_pos * miss)[ahead]) / h_pos[ahead].sum()
+        excess = (
+            np.sum(h_pos * miss) / rank_pos - np.sum((h_pos * miss)[ahead]) / h_pos[ahead].sum()
+        )
         if h_pos[below].sum() > 0:
             share = excess * h_pos * below / h_pos[below].sum()
             total += w_sort * np.sum(share * (d[i] - d[positives]))
@@ -201,8 +137,16 @@ class Result:
         return self.grad_inputs(self.row_weights(reduction) * upstream)
 
 
-def rank_sort(distance, cosine, labels, gallery_labels=None, self_index=None, exclude=None,
-              delta=0.5, weights=(1.0, 1.0, 1.0)):
+def rank_sort(
+    distance,
+    cosine,
+    labels,
+    gallery_labels=None,
+    self_index=None,
+    exclude=None,
+    delta=0.5,
+    weights=(1.0, 1.0, 1.0),
+):
     """Per query from given d [B, G] and cos [B, G]: loss, terms, ∂/∂d, ∂/∂cos, counts, compared."""
     size, entries = distance.shape
     if gallery_labels is None:
@@ -224,21 +168,42 @@ def rank_sort(distance, cosine, labels, gallery_labels=None, self_index=None, ex
             loss[q], terms[q] = np.nan, np.nan
             grad_d[q, compared[q]] = grad_cos[q, compared[q]] = np.nan
             continue
-        terms[q], grad_d[q], grad_y = drsl_query(distance[q], y, positives, negatives, delta, weights)
+        terms[q], grad_d[q], grad_y = drsl_query(
+            distance[q], y, positives, negatives, delta, weights
+        )
         loss[q] = np.dot(terms[q], weights)
         grad_cos[q] = grad_y / 2.0
     return loss, terms, grad_d, grad_cos, counts, compared
 
 
-def drsl(x, labels, gallery=None, gallery_labels=None, *, self_index=None, exclude=None, delta=0.5,
-         weights=(1.0, 1.0, 1.0), normalize=False, accumulation="float64"):
+def drsl(
+    x,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    self_index=None,
+    exclude=None,
+    delta=0.5,
+    weights=(1.0, 1.0, 1.0),
+    normalize=False,
+    accumulation="float64",
+):
     """The whole loss on X [B, D] or [S, B, D]."""
-    options = dict(self_index=self_index, exclude=exclude, delta=delta, weights=weights,
-                   normalize=normalize, accumulation=accumulation)
+    options = dict(
+        self_index=self_index,
+        exclude=exclude,
+        delta=delta,
+        weights=weights,
+        normalize=normalize,
+        accumulation=accumulation,
+    )
     if x.ndim == 2:
         return _drsl_of_one_set(x, labels, gallery, gallery_labels, **options)
     sets = [
-        _drsl_of_one_set(x[s], labels, None if gallery is None else gallery[s], gallery_labels, **options)
+        _drsl_of_one_set(
+            x[s], labels, None if gallery is None else gallery[s], gallery_labels, **options
+        )
         for s in range(len(x))
     ]
 
@@ -251,8 +216,19 @@ def drsl(x, labels, gallery=None, gallery_labels=None, *, self_index=None, exclu
     return Result(*(np.stack([getattr(s, f) for s in sets]) for f in fields), grad_inputs)
 
 
-def _drsl_of_one_set(x, labels, gallery, gallery_labels, *, self_index, exclude, delta, weights,
-                     normalize, accumulation):
+def _drsl_of_one_set(
+    x,
+    labels,
+    gallery,
+    gallery_labels,
+    *,
+    self_index,
+    exclude,
+    delta,
+    weights,
+    normalize,
+    accumulation,
+):
     raw_x, raw_r = x, gallery
     if normalize:
         with np.errstate(all="ignore"):

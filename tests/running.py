@@ -2,9 +2,12 @@
 
 import numpy as np
 import torch
+
+import oracle
 from cases import build, expected
 from drsl_cuda import functional
 from tolerances import (
+    CONTRACT,
     ROUNDING,
     UNDERFLOW,
     accumulation,
@@ -26,7 +29,9 @@ def arguments(c, dtype, device="cpu", grad=True):
     x = c.x.to(device, dtype, copy=True).requires_grad_(grad)
     gallery = None
     if c.gallery is not None:
-        gallery = x if c.gallery_is_x else c.gallery.to(device, dtype, copy=True).requires_grad_(grad)
+        gallery = (
+            x if c.gallery_is_x else c.gallery.to(device, dtype, copy=True).requires_grad_(grad)
+        )
     masks = {"self_index": place(c.self_index), "exclude": place(c.exclude)}
     return (x, place(c.labels), gallery, place(c.gallery_labels)), masks | c.options
 
@@ -58,17 +63,23 @@ def check_against_oracle(name, dtype, *, backend, device="cpu", reduction="mean"
         if not (part == "sorting" and c.near_ties):
             # Terms are parts of the whole: their errors are measured against it.
             whole = np.abs(np.stack(wanted.reduced_terms(reduction))).max(initial=0.0)
-            assert_close(getattr(terms, part), value, tolerance.loss, floor=tolerance.loss * whole, what=part)
+            assert_close(
+                getattr(terms, part), value, tolerance.loss, floor=tolerance.loss * whole, what=part
+            )
     wanted_x, wanted_gallery = wanted.grads(reduction, weights if reduction == "none" else 1.0)
     if c.gallery_is_x:
         wanted_x, wanted_gallery = wanted_x + wanted_gallery, None
-    by_cos = np.nan_to_num(wanted.grad_cosine) * (wanted.row_weights(reduction) * weights)[..., None]
+    by_cos = (
+        np.nan_to_num(wanted.grad_cosine) * (wanted.row_weights(reduction) * weights)[..., None]
+    )
     floor = UNDERFLOW[dtype] + cosine_floor(by_cos, c.x.numpy(), ROUNDING[accumulation(dtype)])
     assert grad_x.dtype == dtype
     assert_close(grad_x, wanted_x, tolerance.grad, floor=floor, what="gradient of embeddings")
     if wanted_gallery is not None:
         assert grad_gallery.dtype == dtype
-        assert_close(grad_gallery, wanted_gallery, tolerance.grad, floor=floor, what="gradient of gallery")
+        assert_close(
+            grad_gallery, wanted_gallery, tolerance.grad, floor=floor, what="gradient of gallery"
+        )
 
 
 def drsl(*args, backend="native", **kwargs):
@@ -84,3 +95,46 @@ def loss_and_grads(x, labels, gallery=None, gallery_labels=None, *, weight=None,
     return loss.detach(), x.grad, None if gallery is None else gallery.grad
 
 
+def spoilable(name):
+    """A case as a dictionary of arrays that a test may spoil."""
+    c = build(name)
+    fields = ("x", "labels", "gallery", "gallery_labels", "self_index", "exclude")
+    return {f: None if getattr(c, f) is None else getattr(c, f).numpy().copy() for f in fields}
+
+
+def check_spoilt(
+    given,
+    dtype,
+    backend,
+    device,
+    *,
+    reduction="none",
+    normalize=False,
+    delta=0.5,
+    weights=(1.0, 1.0, 1.0),
+):
+    """Against the oracle: the same NaN in the same places, and right numbers everywhere else."""
+    wanted = oracle.drsl(**given, normalize=normalize, delta=delta, weights=weights,
+                         accumulation=accumulation_name(dtype))  # fmt: skip
+    placed = {k: None if v is None else torch.as_tensor(v).to(device) for k, v in given.items()}
+    placed["x"] = placed["x"].to(dtype)
+    if placed["gallery"] is not None:
+        placed["gallery"] = placed["gallery"].to(dtype)
+    named = dict(zip(("rank_weight", "sort_weight", "angle_weight"), weights, strict=True))
+    loss, grad_x, grad_gallery = loss_and_grads(
+        **placed, reduction=reduction, normalize=normalize, delta=delta, **named, backend=backend
+    )
+    assert_close(loss, wanted.reduced(reduction), CONTRACT[dtype].loss, what="loss")
+    wanted_x, wanted_gallery = wanted.grads(reduction)
+    rows = given["x"][np.isfinite(given["x"]).all(-1)]
+    floor = cosine_floor(np.nan_to_num(wanted.grad_cosine), rows, ROUNDING[dtype])
+    assert_close(grad_x, wanted_x, CONTRACT[dtype].grad, floor=floor, what="gradient of embeddings")
+    if grad_gallery is not None:
+        assert_close(
+            grad_gallery,
+            wanted_gallery,
+            CONTRACT[dtype].grad,
+            floor=floor,
+            what="gradient of gallery",
+        )
+    return wanted

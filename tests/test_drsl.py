@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+
 from cases import names
 from drsl_cuda import functional
 from running import check_against_oracle, loss_and_grads
-from tolerances import BF16, F16, F32, F64, SAME, UNDERFLOW, CONTRACT, assert_close
+from tolerances import BF16, CONTRACT, F16, F32, F64, SAME, UNDERFLOW, assert_close
 
 BACKENDS = ("native", "reference")
 TYPES = {"float64": F64, "float32": F32, "float16": F16, "bfloat16": BF16}

@@ -2,9 +2,10 @@
 
 import re
 
-import drsl_cuda
 import pytest
 import torch
+
+import drsl_cuda
 from drsl_cuda import functional
 
 B, G, D = 6, 9, 4
@@ -25,34 +26,71 @@ def good():
 BAD_TENSORS = {
     "list": ({"embeddings": [[1.0]]}, TypeError, ["embeddings", "tensor", "list"]),
     "array": ({"embeddings": torch.randn(B, D).numpy()}, TypeError, ["embeddings", "ndarray"]),
-    "integers": ({"embeddings": torch.ones(B, D, dtype=torch.int64)}, TypeError, ["embeddings", "float32", "int64"]),
-    "complex": ({"embeddings": torch.ones(B, D, dtype=torch.complex64)}, TypeError, ["embeddings", "complex64"]),
+    "integers": (
+        {"embeddings": torch.ones(B, D, dtype=torch.int64)}, TypeError, ["embeddings", "float32", "int64"],
+    ),
+    "complex": (
+        {"embeddings": torch.ones(B, D, dtype=torch.complex64)}, TypeError, ["embeddings", "complex64"],
+    ),
     "one_axis": ({"embeddings": torch.randn(D)}, ValueError, ["embeddings", "[B, D]", "[4]"]),
-    "four_axes": ({"embeddings": torch.randn(1, 1, B, D)}, ValueError, ["embeddings", "[S, B, D]", "[1, 1, 6, 4]"]),
-    "no_columns": ({"embeddings": torch.randn(B, 0), "gallery": torch.randn(G, 0)}, ValueError, ["embeddings", "[6, 0]"]),
-    "sparse": ({"embeddings": torch.eye(B).to_sparse()}, TypeError, ["embeddings", "dense", "sparse"]),
+    "four_axes": (
+        {"embeddings": torch.randn(1, 1, B, D)}, ValueError, ["embeddings", "[S, B, D]", "[1, 1, 6, 4]"],
+    ),
+    "no_columns": (
+        {"embeddings": torch.randn(B, 0), "gallery": torch.randn(G, 0)}, ValueError, ["embeddings", "[6, 0]"],
+    ),
+    "sparse": (
+        {"embeddings": torch.eye(B).to_sparse()}, TypeError, ["embeddings", "dense", "sparse"],
+    ),
     "labels_list": ({"labels": [0] * B}, TypeError, ["labels", "tensor", "list"]),
     "labels_float": ({"labels": torch.zeros(B)}, TypeError, ["labels", "integers", "float32"]),
-    "labels_bool": ({"labels": torch.zeros(B, dtype=torch.bool)}, TypeError, ["labels", "integers", "bool"]),
-    "labels_short": ({"labels": torch.zeros(B - 1, dtype=torch.int64)}, ValueError, ["labels", "[B]", "[6]", "[5]"]),
-    "labels_2d": ({"labels": torch.zeros(B, 1, dtype=torch.int64)}, ValueError, ["labels", "[6]", "[6, 1]"]),
+    "labels_bool": (
+        {"labels": torch.zeros(B, dtype=torch.bool)}, TypeError, ["labels", "integers", "bool"],
+    ),
+    "labels_short": (
+        {"labels": torch.zeros(B - 1, dtype=torch.int64)}, ValueError, ["labels", "[B]", "[6]", "[5]"],
+    ),
+    "labels_2d": (
+        {"labels": torch.zeros(B, 1, dtype=torch.int64)}, ValueError, ["labels", "[6]", "[6, 1]"],
+    ),
     "labels_none": ({"labels": None}, TypeError, ["labels", "tensor", "NoneType"]),
     "gallery_list": ({"gallery": [1.0]}, TypeError, ["gallery", "tensor", "list"]),
-    "gallery_integers": ({"gallery": torch.ones(G, D, dtype=torch.int32)}, TypeError, ["gallery", "int32"]),
-    "gallery_columns": ({"gallery": torch.randn(G, D + 1)}, ValueError, ["gallery", "[G, 4]", "[9, 5]"]),
-    "gallery_axes": ({"gallery": torch.randn(1, G, D)}, ValueError, ["gallery", "[G, 4]", "[1, 9, 4]"]),
-    "gallery_unlabelled": ({"gallery_labels": None}, ValueError, ["gallery_labels", "gallery", "None"]),
+    "gallery_integers": (
+        {"gallery": torch.ones(G, D, dtype=torch.int32)}, TypeError, ["gallery", "int32"],
+    ),
+    "gallery_columns": (
+        {"gallery": torch.randn(G, D + 1)}, ValueError, ["gallery", "[G, 4]", "[9, 5]"],
+    ),
+    "gallery_axes": (
+        {"gallery": torch.randn(1, G, D)}, ValueError, ["gallery", "[G, 4]", "[1, 9, 4]"],
+    ),
+    "gallery_unlabelled": (
+        {"gallery_labels": None}, ValueError, ["gallery_labels", "gallery", "None"],
+    ),
     "labels_of_no_gallery": ({"gallery": None}, ValueError, ["gallery", "gallery_labels", "None"]),
     "gallery_labels_long": (
-        {"gallery_labels": torch.zeros(G + 1, dtype=torch.int64)}, ValueError, ["gallery_labels", "[9]", "[10]"],
+        {"gallery_labels": torch.zeros(G + 1, dtype=torch.int64)},
+        ValueError, ["gallery_labels", "[9]", "[10]"],
     ),
-    "gallery_labels_float": ({"gallery_labels": torch.zeros(G)}, TypeError, ["gallery_labels", "float32"]),
-    "self_index_float": ({"self_index": torch.zeros(B)}, TypeError, ["self_index", "integers", "float32"]),
+    "gallery_labels_float": (
+        {"gallery_labels": torch.zeros(G)}, TypeError, ["gallery_labels", "float32"],
+    ),
+    "self_index_float": (
+        {"self_index": torch.zeros(B)}, TypeError, ["self_index", "integers", "float32"],
+    ),
     "self_index_int": ({"self_index": 3}, TypeError, ["self_index", "tensor", "int"]),
-    "self_index_short": ({"self_index": torch.zeros(2, dtype=torch.int64)}, ValueError, ["self_index", "[6]", "[2]"]),
-    "self_index_beyond": ({"self_index": torch.full((B,), G)}, ValueError, ["self_index", "8", "got 9"]),
-    "self_index_below": ({"self_index": torch.tensor([0, 1, 2, 3, 4, -2])}, ValueError, ["self_index", "-1", "got -2"]),
-    "exclude_int": ({"exclude": torch.zeros(B, G, dtype=torch.int64)}, TypeError, ["exclude", "bool", "int64"]),
+    "self_index_short": (
+        {"self_index": torch.zeros(2, dtype=torch.int64)}, ValueError, ["self_index", "[6]", "[2]"],
+    ),
+    "self_index_beyond": (
+        {"self_index": torch.full((B,), G)}, ValueError, ["self_index", "8", "got 9"],
+    ),
+    "self_index_below": (
+        {"self_index": torch.tensor([0, 1, 2, 3, 4, -2])}, ValueError, ["self_index", "-1", "got -2"],
+    ),
+    "exclude_int": (
+        {"exclude": torch.zeros(B, G, dtype=torch.int64)}, TypeError, ["exclude", "bool", "int64"],
+    ),
     "exclude_list": ({"exclude": [[False]]}, TypeError, ["exclude", "bool", "list"]),
     "exclude_transposed": (
         {"exclude": torch.zeros(G, B, dtype=torch.bool)}, ValueError, ["exclude", "[6, 9]", "[9, 6]"],
@@ -60,10 +98,15 @@ BAD_TENSORS = {
     "exclude_with_sets": (
         {"exclude": torch.zeros(1, B, G, dtype=torch.bool)}, ValueError, ["exclude", "[6, 9]", "[1, 6, 9]"],
     ),
-    "meta_gallery": ({"gallery": torch.randn(G, D, device="meta")}, ValueError, ["gallery", "cpu", "meta"]),
-    "meta_labels": ({"labels": torch.zeros(B, dtype=torch.int64, device="meta")}, ValueError, ["labels", "cpu", "meta"]),
+    "meta_gallery": (
+        {"gallery": torch.randn(G, D, device="meta")}, ValueError, ["gallery", "cpu", "meta"],
+    ),
+    "meta_labels": (
+        {"labels": torch.zeros(B, dtype=torch.int64, device="meta")}, ValueError, ["labels", "cpu", "meta"],
+    ),
     "meta_exclude": (
-        {"exclude": torch.zeros(B, G, dtype=torch.bool, device="meta")}, ValueError, ["exclude", "cpu", "meta"],
+        {"exclude": torch.zeros(B, G, dtype=torch.bool, device="meta")},
+        ValueError, ["exclude", "cpu", "meta"],
     ),
 }  # fmt: skip
 
@@ -73,12 +116,28 @@ BAD_SETTINGS = {
     "delta_inf": ({"delta": float("inf")}, ValueError, ["delta", "finite", "inf"]),
     "delta_text": ({"delta": "0.5"}, TypeError, ["delta", "number", "str"]),
     "delta_none": ({"delta": None}, TypeError, ["delta", "number", "None"]),
-    "rank_weight_nan": ({"rank_weight": float("nan")}, ValueError, ["rank_weight", "finite", "nan"]),
-    "sort_weight_inf": ({"sort_weight": float("inf")}, ValueError, ["sort_weight", "finite", "inf"]),
+    "rank_weight_nan": (
+        {"rank_weight": float("nan")},
+        ValueError,
+        ["rank_weight", "finite", "nan"],
+    ),
+    "sort_weight_inf": (
+        {"sort_weight": float("inf")},
+        ValueError,
+        ["sort_weight", "finite", "inf"],
+    ),
     "angle_weight_text": ({"angle_weight": "1"}, TypeError, ["angle_weight", "number", "str"]),
-    "reduction_unknown": ({"reduction": "avg"}, ValueError, ["reduction", "'mean'", "'sum'", "'none'", "avg"]),
+    "reduction_unknown": (
+        {"reduction": "avg"},
+        ValueError,
+        ["reduction", "'mean'", "'sum'", "'none'", "avg"],
+    ),
     "reduction_none": ({"reduction": None}, TypeError, ["reduction", "'none'", "NoneType"]),
-    "backend_unknown": ({"backend": "cuda"}, ValueError, ["backend", "'auto'", "'native'", "'reference'", "cuda"]),
+    "backend_unknown": (
+        {"backend": "cuda"},
+        ValueError,
+        ["backend", "'auto'", "'native'", "'reference'", "cuda"],
+    ),
     "normalize_number": ({"normalize": 1}, TypeError, ["normalize", "True or False", "int"]),
 }
 
@@ -152,7 +211,9 @@ def test_pairwise_names_its_bad_argument(package, x, r, exception, words):
     assert_says(info, exception, words)
 
 
-@pytest.mark.parametrize("kind", [torch.int8, torch.int16, torch.uint8, torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize(
+    "kind", [torch.int8, torch.int16, torch.uint8, torch.int32, torch.int64], ids=str
+)
 @pytest.mark.parametrize("backend", ["native", "reference"])
 def test_every_integer_type_of_label_is_accepted_and_means_the_same(kind, backend):
     given = good()

@@ -1,15 +1,19 @@
 """The gradient is the true gradient of what the contract says it is."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
+
+import oracle
 from cases import build, expected
 from drsl_cuda import functional, reference
 from running import evaluate, loss_and_grads
 from tolerances import CONTRACT, F32, F64, GRADCHECK, ZERO_SUM, assert_close
 
-PAIRWISE = {"native": functional.pairwise_distance_angle, "reference": reference.pairwise_distance_angle}
+PAIRWISE = {
+    "native": functional.pairwise_distance_angle,
+    "reference": reference.pairwise_distance_angle,
+}
 
 
 def rows(*shape, seed, device="cpu"):
@@ -18,23 +22,28 @@ def rows(*shape, seed, device="cpu"):
 
 
 @pytest.mark.parametrize("implementation", PAIRWISE)
-@pytest.mark.parametrize("shapes", [[(5, 3)], [(4, 2), (6, 2)], [(2, 3, 4)], [(2, 3, 4), (2, 5, 4)], [(9, 1)]], ids=str)
+@pytest.mark.parametrize(
+    "shapes", [[(5, 3)], [(4, 2), (6, 2)], [(2, 3, 4)], [(2, 3, 4), (2, 5, 4)], [(9, 1)]], ids=str
+)
 def test_gradcheck_of_distance_and_cosine(implementation, shapes, device):
     inputs = [rows(*shape, seed=k, device=device) for k, shape in enumerate(shapes)]
     assert torch.autograd.gradcheck(PAIRWISE[implementation], inputs, **GRADCHECK)
 
 
-def surrogate(result, x, gallery, at_x, at_gallery, labels, gallery_labels, masks, delta, weights):
-    """Σ over counting queries of the frozen surrogate at (x, gallery), hats taken at (at_x, at_gallery)."""
-    d, cos = oracle.pairwise(x, gallery)
-    at_d, at_cos = oracle.pairwise(at_x, at_gallery)
-    self_index = masks["self_index"]
+def surrogate(c, result, moved, at):
+    """Mean of the frozen surrogate at rows `moved`, the hats taken at rows `at`; each (x, gallery)."""
+    d, cos = oracle.pairwise(*moved)
+    at_d, at_cos = oracle.pairwise(*at)
+    labels = c.labels.numpy()
+    own = np.arange(len(labels)) if c.gallery is None else np.full(len(labels), -1)
+    own = own if c.self_index is None else c.self_index.numpy()
+    others = labels if c.gallery is None else c.gallery_labels.numpy()
+    exclude = None if c.exclude is None else c.exclude.numpy()
     total = 0.0
     for q in np.flatnonzero(result.counts):
-        positives, negatives = oracle.partners(q, labels, gallery_labels, self_index, masks["exclude"])
-        total += oracle.drsl_surrogate(
-            d[q], (1 + cos[q]) / 2, at_d[q], (1 + at_cos[q]) / 2, positives, negatives, delta, weights
-        )
+        groups = oracle.partners(q, labels, others, own, exclude)
+        y, at_y = (1 + cos[q]) / 2, (1 + at_cos[q]) / 2
+        total += oracle.drsl_surrogate(d[q], y, at_d[q], at_y, *groups, c.delta, c.weights)
     return total / max(1, result.counts.sum())
 
 
@@ -50,23 +59,15 @@ def test_the_gradient_is_that_of_the_frozen_surrogate(name, backend, device):
     c, result = build(name), expected(name)
     _, _, grad_x, grad_gallery = evaluate(c, F64, backend=backend, device=device)
     x, gallery = c.x.numpy(), None if c.gallery is None else c.gallery.numpy()
-    labels = c.labels.numpy()
-    gallery_labels = labels if gallery is None else c.gallery_labels.numpy()
-    own = np.arange(len(x)) if gallery is None else np.full(len(x), -1)
-    masks = {
-        "self_index": own if c.self_index is None else c.self_index.numpy(),
-        "exclude": None if c.exclude is None else c.exclude.numpy(),
-    }
     rng = np.random.default_rng(7)
     size = 1e-5 * np.abs(x).mean()  # second order: (1e-5)² of the value; rounding: 1e-16/1e-5
     for _ in range(4):
         step_x = size * rng.standard_normal(x.shape)
         step_r = None if gallery is None else size * rng.standard_normal(gallery.shape)
-        ends = [
-            surrogate(result, x + sign * step_x, None if gallery is None else gallery + sign * step_r, x, gallery,
-                      labels, gallery_labels, masks, c.delta, c.weights)
-            for sign in (1, -1)
-        ]  # fmt: skip
+        ends = []
+        for sign in (1, -1):
+            moved = x + sign * step_x, None if gallery is None else gallery + sign * step_r
+            ends.append(surrogate(c, result, moved, (x, gallery)))
         got = (grad_x.cpu().numpy() * step_x).sum()
         scale = np.linalg.norm(grad_x.cpu().numpy()) * np.linalg.norm(step_x)
         if gallery is not None:
@@ -76,7 +77,9 @@ def test_the_gradient_is_that_of_the_frozen_surrogate(name, backend, device):
         assert abs((ends[0] - ends[1]) / 2 - got) <= 1e-6 * scale
 
 
-@pytest.mark.parametrize("name", ["pk_8x4", "size_130", "gallery", "sets_gallery", "bank_excluded", "sets_masks"])
+@pytest.mark.parametrize(
+    "name", ["pk_8x4", "size_130", "gallery", "sets_gallery", "bank_excluded", "sets_masks"]
+)
 def test_the_fused_gradient_is_the_composition_of_the_three_operators(name, device):
     c, result = build(name), expected(name)
 
@@ -102,13 +105,17 @@ def test_the_fused_gradient_is_the_composition_of_the_three_operators(name, devi
 def test_without_the_angle_the_gradient_sums_to_zero(backend, dtype, device):
     # Distances know differences only: what pulls one row pushes another.
     x = rows(40, 12, seed=1, device=device).detach().to(dtype)
-    _, grad, _ = loss_and_grads(x, torch.arange(40, device=device) % 9, angle_weight=0.0, backend=backend)
+    _, grad, _ = loss_and_grads(
+        x, torch.arange(40, device=device) % 9, angle_weight=0.0, backend=backend
+    )
     assert grad.abs().sum() > 0
     assert (grad.double().sum(0).abs() <= ZERO_SUM[dtype] * grad.double().abs().sum()).all()
 
 
 @pytest.mark.parametrize("backend", ["native", "reference"])
-@pytest.mark.parametrize("options", [{"rank_weight": 0.0, "sort_weight": 0.0}, {"normalize": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"rank_weight": 0.0, "sort_weight": 0.0}, {"normalize": True}], ids=str
+)
 def test_where_length_does_not_matter_the_gradient_has_no_radial_part(options, backend, device):
     x = rows(40, 12, seed=2, device=device).detach()
     _, grad, _ = loss_and_grads(x, torch.arange(40, device=device) % 9, **options, backend=backend)
@@ -122,7 +129,10 @@ def test_where_length_does_not_matter_the_gradient_has_no_radial_part(options, b
 @pytest.mark.parametrize("normalize", [False, True])
 def test_the_gradient_is_linear_in_what_comes_from_above(reduction, gallery, normalize, device):
     x, r = rows(20, 6, seed=3, device=device), rows(15, 6, seed=4, device=device)
-    labels, gallery_labels = torch.arange(20, device=device) % 5, torch.arange(15, device=device) % 5
+    labels, gallery_labels = (
+        torch.arange(20, device=device) % 5,
+        torch.arange(15, device=device) % 5,
+    )
     given = (x, labels, r, gallery_labels) if gallery else (x, labels)
     plain = loss_and_grads(*given, reduction=reduction, normalize=normalize)
     weight = torch.full_like(plain[0], -2.5)
@@ -135,15 +145,22 @@ def test_the_gradient_is_linear_in_what_comes_from_above(reduction, gallery, nor
 @pytest.mark.parametrize("wanted", ["embeddings", "gallery"])
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_only_the_side_that_asks_gets_a_gradient_and_it_is_the_same(wanted, normalize, reduction, device):
+def test_only_the_side_that_asks_gets_a_gradient_and_it_is_the_same(
+    wanted, normalize, reduction, device
+):
     x, r = rows(20, 6, seed=5, device=device), rows(15, 6, seed=6, device=device)
-    labels, gallery_labels = torch.arange(20, device=device) % 5, torch.arange(15, device=device) % 5
+    labels, gallery_labels = (
+        torch.arange(20, device=device) % 5,
+        torch.arange(15, device=device) % 5,
+    )
     settings = {"normalize": normalize, "reduction": reduction}
     functional.drsl_loss(x, labels, r, gallery_labels, **settings).sum().backward()
     asked, other = (x, r) if wanted == "embeddings" else (r, x)
     both = asked.grad.clone()
     one_x, one_r = (t if t is asked else t.detach() for t in (x, r))
-    (alone,) = torch.autograd.grad(functional.drsl_loss(one_x, labels, one_r, gallery_labels, **settings).sum(), asked)
+    (alone,) = torch.autograd.grad(
+        functional.drsl_loss(one_x, labels, one_r, gallery_labels, **settings).sum(), asked
+    )
     assert other.grad.abs().sum() > 0
     assert_close(alone, both, 1e-12)
 

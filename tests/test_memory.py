@@ -31,7 +31,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 @pytest.mark.parametrize("gallery", [False, True], ids=["batch", "gallery"])
 def test_peak_memory_of_a_large_batch(reduction, gallery):
     script = SCRIPT.format(size=16384, dim=128, gallery=gallery, reduction=reduction)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stderr
     grown = float(done.stdout)
     # 200 MiB is the project's promise. The gradient itself (8 MiB) is in it, so 0 would mean that

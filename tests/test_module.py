@@ -5,9 +5,10 @@ import pickle
 import subprocess
 import sys
 
-import drsl_cuda
 import pytest
 import torch
+
+import drsl_cuda
 from drsl_cuda import functional
 
 SETTINGS = {
@@ -52,7 +53,9 @@ def test_positional_settings_keep_their_order(batch):
 
 
 @pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "deep", "pickle"]
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["copy", "deep", "pickle"],
 )
 def test_a_duplicate_of_a_module_computes_the_same(batch, duplicate):
     module = drsl_cuda.DRSLLoss(**SETTINGS)
@@ -85,7 +88,9 @@ def test_the_reference_package_offers_the_same_functions(batch):
     got = drsl_cuda.reference.drsl_loss(x, labels, delta=0.2)
     assert torch.equal(got, functional.drsl_loss(x, labels, delta=0.2, backend="reference"))
     for got, wanted in zip(
-        drsl_cuda.reference.pairwise_distance_angle(x), functional.pairwise_distance_angle(x), strict=True
+        drsl_cuda.reference.pairwise_distance_angle(x),
+        functional.pairwise_distance_angle(x),
+        strict=True,
     ):
         torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)  # float64: a few roundings
 
@@ -132,7 +137,11 @@ def test_explain_allocates_nothing_like_the_problem():
 
 def test_the_command_line_reports_the_build_and_checks_itself():
     done = subprocess.run(
-        [sys.executable, "-m", "drsl_cuda"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "drsl_cuda"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert drsl_cuda.__version__ in done.stdout

@@ -1,8 +1,9 @@
 """The oracle itself, against examples small enough to work out by hand in the comments."""
 
 import numpy as np
-import oracle
 import pytest
+
+import oracle
 
 
 def one_query(d, y, positives, negatives, delta=0.5, weights=(1.0, 1.0, 1.0)):
@@ -89,7 +90,9 @@ def test_pairwise_of_a_right_triangle():
 
 @pytest.mark.parametrize("scale", [1e-290, 1e-120, 1.0, 1e120, 1e290])
 def test_norms_neither_overflow_nor_underflow(scale):
-    np.testing.assert_allclose(oracle.norms(np.array([[3.0, 4.0]]) * scale), 5.0 * scale, rtol=1e-14)
+    np.testing.assert_allclose(
+        oracle.norms(np.array([[3.0, 4.0]]) * scale), 5.0 * scale, rtol=1e-14
+    )
 
 
 def test_chain_rule_of_one_pair():
@@ -107,7 +110,9 @@ def test_chain_rule_of_one_pair():
 
 def test_normalisation_removes_the_radial_part():
     # x = (0, 2), g = (1, 7): the radial 7 goes, the tangential 1 is divided by |x| = 2.
-    out = oracle.through_normalisation(np.array([[1.0, 7.0], [1.0, 1.0]]), np.array([[0.0, 2.0], [0, 0]]))
+    out = oracle.through_normalisation(
+        np.array([[1.0, 7.0], [1.0, 1.0]]), np.array([[0.0, 2.0], [0, 0]])
+    )
     np.testing.assert_allclose(out, [[0.5, 0.0], [0.0, 0.0]], atol=1e-16)
 
 

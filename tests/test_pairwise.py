@@ -1,9 +1,10 @@
 """Distance and cosine of every pair, and their derivative."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
+
+import oracle
 from cases import build, names
 from drsl_cuda import functional, reference
 from tolerances import (
@@ -40,7 +41,10 @@ def oracle_pairs(x, gallery, accumulation):
     """Also with a leading axis of sets."""
     if x.ndim == 2:
         return oracle.pairwise(x, gallery, accumulation)
-    each = [oracle.pairwise(x[s], None if gallery is None else gallery[s], accumulation) for s in range(len(x))]
+    each = [
+        oracle.pairwise(x[s], None if gallery is None else gallery[s], accumulation)
+        for s in range(len(x))
+    ]
     return np.stack([d for d, _ in each]), np.stack([c for _, c in each])
 
 
@@ -56,7 +60,9 @@ def test_every_pair_matches_the_oracle(name, dtype, pairwise, device):
     distance, cosine = pairwise(c.x.to(device, dtype), gallery)
     compute = F64 if dtype == F64 else F32
     assert distance.dtype == cosine.dtype == compute
-    wanted = oracle_pairs(c.x.numpy(), None if c.gallery is None else c.gallery.numpy(), accumulation_name(dtype))
+    wanted = oracle_pairs(
+        c.x.numpy(), None if c.gallery is None else c.gallery.numpy(), accumulation_name(dtype)
+    )
     # Elementwise: each single distance is promised, near or far.
     np.testing.assert_allclose(distance.cpu().double(), wanted[0], rtol=DISTANCE[compute], atol=0)
     np.testing.assert_allclose(cosine.cpu().double(), wanted[1], rtol=0, atol=COSINE[compute])
@@ -77,7 +83,10 @@ def test_the_derivative_matches_the_oracle(name, dtype, pairwise, device):
     for which in (0, 1):
         inputs = [x] if gallery is None else [x, gallery]
         got = torch.autograd.grad(
-            outputs[which], inputs, torch.as_tensor(cotangents[which]).to(outputs[which]), retain_graph=True
+            outputs[which],
+            inputs,
+            torch.as_tensor(cotangents[which]).to(outputs[which]),
+            retain_graph=True,
         )
         parts = [cotangents[k] if k == which else np.zeros_like(cotangents[k]) for k in (0, 1)]
         wanted = oracle_gradients(c, parts, accumulation_name(dtype))
@@ -94,17 +103,27 @@ def oracle_gradients(c, parts, accumulation):
         each = [oracle.redistribute(*parts, x, gallery, accumulation)]
     else:
         each = [
-            oracle.redistribute(parts[0][s], parts[1][s], x[s], None if gallery is None else gallery[s], accumulation)
+            oracle.redistribute(
+                parts[0][s],
+                parts[1][s],
+                x[s],
+                None if gallery is None else gallery[s],
+                accumulation,
+            )
             for s in range(len(x))
         ]
-    sides = [np.stack(side).reshape(shape) for side, shape in
-             zip(zip(*each, strict=True), (x.shape, x.shape if gallery is None else gallery.shape), strict=True)]  # fmt: skip
-    return [sides[0] + sides[1]] if gallery is None else sides
+    if x.ndim == 2:
+        side_x, side_r = each[0]
+    else:
+        side_x, side_r = (np.stack(side) for side in zip(*each, strict=True))
+    return [side_x + side_r] if gallery is None else [side_x, side_r]
 
 
 @pytest.mark.parametrize("dtype", [F64, F32, F16, BF16], ids=str)
 @pytest.mark.parametrize("size, dim", [(7, 3), (65, 17), (130, 64)])
-def test_equal_rows_have_distance_zero_and_equal_cosines_exactly(size, dim, dtype, pairwise, device):
+def test_equal_rows_have_distance_zero_and_equal_cosines_exactly(
+    size, dim, dtype, pairwise, device
+):
     generator = torch.Generator().manual_seed(size)
     pool = torch.randn(size // 3 + 1, dim, generator=generator).to(device, dtype)
     source = torch.randint(len(pool), (size,), generator=generator).to(device)

@@ -5,9 +5,10 @@ turn by rounding, so even hundreds of tied positives are compared across precisi
 """
 
 import numpy as np
-import oracle
 import pytest
 import torch
+
+import oracle
 from drsl_cuda import reference
 from tolerances import CONTRACT, F32, F64, ZERO_SUM, assert_close
 
@@ -30,14 +31,18 @@ def rows_of(name, seed=0, *, ties=True):
     """distance, cosine (float64, exact in float32), labels of queries and of entries."""
     queries, entries, classes = SHAPES[name]
     rng = np.random.default_rng((seed, entries))
-    distance = rng.integers(0, 2**7 if ties else 2**20, (queries, entries)) / (2.0**5 if ties else 2.0**18)
+    distance = rng.integers(0, 2**7 if ties else 2**20, (queries, entries)) / (
+        2.0**5 if ties else 2.0**18
+    )
     cosine = rng.integers(-(2**7), 2**7 + 1, (queries, entries)) / 2.0**7
     if not ties:
         cosine = np.argsort(rng.random((queries, entries)), axis=1) / 2.0**10  # all different
     return distance, cosine, rng.integers(0, classes, queries), rng.integers(0, classes, entries)
 
 
-def native(distance, cosine, labels, gallery_labels, *, self_index=None, exclude=None, delta, weights):
+def native(
+    distance, cosine, labels, gallery_labels, *, self_index=None, exclude=None, delta, weights
+):
     return torch.ops.drsl.rank_sort(
         distance, cosine, labels, gallery_labels, self_index, exclude, "drsl", [delta, *weights]
     )
@@ -45,7 +50,9 @@ def native(distance, cosine, labels, gallery_labels, *, self_index=None, exclude
 
 def in_reference(distance, cosine, labels, gallery_labels, *, delta, weights, **masks):
     named = dict(zip(("rank_weight", "sort_weight", "angle_weight"), weights, strict=True))
-    return reference.rank_sort(distance, cosine, labels, gallery_labels, delta=delta, **named, **masks)
+    return reference.rank_sort(
+        distance, cosine, labels, gallery_labels, delta=delta, **named, **masks
+    )
 
 
 @pytest.fixture(params=[native, in_reference], ids=["native", "reference"])
@@ -53,11 +60,29 @@ def rank_sort(request):
     return request.param
 
 
-def compare(rank_sort, dtype, device, distance, cosine, labels, gallery_labels, *, delta=0.5,
-            weights=WEIGHTS, **masks):
+def compare(
+    rank_sort,
+    dtype,
+    device,
+    distance,
+    cosine,
+    labels,
+    gallery_labels,
+    *,
+    delta=0.5,
+    weights=WEIGHTS,
+    **masks,
+):
     """Runs one implementation and the oracle on the same numbers."""
     wanted = oracle.rank_sort(
-        distance, cosine, labels, gallery_labels, masks.get("self_index"), masks.get("exclude"), delta, weights
+        distance,
+        cosine,
+        labels,
+        gallery_labels,
+        masks.get("self_index"),
+        masks.get("exclude"),
+        delta,
+        weights,
     )
 
     def place(array, kind=None):
@@ -68,11 +93,19 @@ def compare(rank_sort, dtype, device, distance, cosine, labels, gallery_labels, 
         **{name: place(mask) for name, mask in masks.items()}, delta=delta, weights=weights,
     )  # fmt: skip
     tolerance = CONTRACT[dtype].loss  # gradients too: nothing but sums of the same few numbers
-    for what, mine, right in zip(("loss", "terms", "grad_distance", "grad_cosine"), got, wanted, strict=False):
+    for what, mine, right in zip(
+        ("loss", "terms", "grad_distance", "grad_cosine"), got, wanted, strict=False
+    ):
         assert mine.dtype == dtype
         # Each query has a gradient of its own, whose size does not depend on the others'.
         for q in range(len(labels)):
-            assert_close(mine[q], right[q], tolerance, floor=1e-7 if dtype == F32 else 1e-15, what=f"{what}[{q}]")
+            assert_close(
+                mine[q],
+                right[q],
+                tolerance,
+                floor=1e-7 if dtype == F32 else 1e-15,
+                what=f"{what}[{q}]",
+            )
     return got
 
 
@@ -84,7 +117,9 @@ def test_rows_match_the_oracle(shape, delta, dtype, ties, rank_sort, device):
     compare(rank_sort, dtype, device, *rows_of(shape, ties=ties), delta=delta)
 
 
-@pytest.mark.parametrize("weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)], ids=str)
+@pytest.mark.parametrize(
+    "weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)], ids=str
+)
 @pytest.mark.parametrize("shape", ["tail", "positives_300"])
 def test_each_term_has_a_gradient_of_its_own(shape, weights, rank_sort, device):
     compare(rank_sort, F64, device, *rows_of(shape, 1), weights=weights)
@@ -116,7 +151,9 @@ def test_without_gallery_labels_the_gallery_is_the_batch(size, rank_sort, device
     labels = rng.integers(0, 4, size)
     got = compare(rank_sort, F64, device, distance, cosine, labels, None)
     assert not got[2].diagonal().any()
-    spelt_out = compare(rank_sort, F64, device, distance, cosine, labels, labels, self_index=np.arange(size))
+    spelt_out = compare(
+        rank_sort, F64, device, distance, cosine, labels, labels, self_index=np.arange(size)
+    )
     for mine, same in zip(got, spelt_out, strict=True):
         assert torch.equal(mine, same)
 
@@ -124,7 +161,9 @@ def test_without_gallery_labels_the_gallery_is_the_batch(size, rank_sort, device
 @pytest.mark.parametrize("shape", ["tail", "positives_40", "positives_300"])
 @pytest.mark.parametrize("delta", DELTAS)
 @pytest.mark.parametrize("dtype", [F64, F32], ids=str)
-def test_what_is_taken_from_one_distance_is_given_to_another(shape, delta, dtype, rank_sort, device):
+def test_what_is_taken_from_one_distance_is_given_to_another(
+    shape, delta, dtype, rank_sort, device
+):
     distance, cosine, labels, gallery_labels = map(torch.as_tensor, rows_of(shape, 5))
     _, _, by_d, by_cos = rank_sort(
         distance.to(device, dtype), cosine.to(device, dtype), labels.to(device), gallery_labels.to(device),
@@ -139,7 +178,9 @@ def test_what_is_taken_from_one_distance_is_given_to_another(shape, delta, dtype
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.parametrize("role", ["positive", "negative", "excluded", "own"])
 @pytest.mark.parametrize("delta", [0.0, 0.5])
-def test_a_non_finite_entry_spoils_its_query_only_if_it_is_compared(spoil, value, role, delta, rank_sort, device):
+def test_a_non_finite_entry_spoils_its_query_only_if_it_is_compared(
+    spoil, value, role, delta, rank_sort, device
+):
     distance, cosine, _, _ = rows_of("tail", 6)
     labels, gallery_labels = np.zeros(len(distance), int), np.arange(distance.shape[1]) % 3
     (distance if spoil == "distance" else cosine)[1, 4 if role == "negative" else 3] = value

@@ -1,9 +1,10 @@
 """Primary terms → gradient of queries and gallery."""
 
 import numpy as np
-import oracle
 import pytest
 import torch
+
+import oracle
 from cases import build
 from tolerances import CONTRACT, F32, F64, NEAR, ROUNDING, assert_close, cosine_floor
 
@@ -42,7 +43,9 @@ def test_each_side_matches_the_oracle(name, which, dtype, device):
     by_d, by_cos = coefficients((len(x), len(x if gallery is None else gallery)), 1)
     # Apart, because at extreme scales one of the two drowns the other.
     (by_cos if which == "distance" else by_d)[:] = 0.0
-    wanted_x, wanted_r = oracle.redistribute(by_d, by_cos, x, gallery, str(dtype).removeprefix("torch."))
+    wanted_x, wanted_r = oracle.redistribute(
+        by_d, by_cos, x, gallery, str(dtype).removeprefix("torch.")
+    )
     got_x, got_r = redistribute(by_d, by_cos, x, gallery, dtype, device)
     near = "near_" in name
     tolerance = (NEAR if near else CONTRACT)[dtype].grad

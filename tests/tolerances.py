@@ -7,8 +7,9 @@ An elementwise comparison would fail on elements that are small by cancellation 
 from dataclasses import dataclass
 
 import numpy as np
-import oracle
 import torch
+
+import oracle
 
 F64, F32, F16, BF16 = torch.float64, torch.float32, torch.float16, torch.bfloat16
 
@@ -86,7 +87,9 @@ def assert_close(got, wanted, tolerance, *, floor=0.0, what="value"):
     """Norm-relative; NaN must stand in the same places. `floor`: absolute error of each element."""
     got = torch.as_tensor(got).detach().double().cpu()
     wanted = torch.as_tensor(wanted).detach().double().cpu()
-    assert got.shape == wanted.shape, f"{what}: shape {tuple(got.shape)}, wanted {tuple(wanted.shape)}"
+    assert got.shape == wanted.shape, (
+        f"{what}: shape {tuple(got.shape)}, wanted {tuple(wanted.shape)}"
+    )
     finite = ~wanted.isnan()
     assert torch.equal(~got.isnan(), finite), f"{what}: NaN in other places than wanted"
     got, wanted = got[finite], wanted[finite]

@@ -1,0 +1,202 @@
+"""torch.compile, torch.export, and PyTorch's own checks of the operators."""
+
+import pytest
+import torch
+
+from drsl_cuda import DRSLLoss, functional
+from running import loss_and_grads
+from tolerances import F16, F32, F64, SAME, assert_close
+
+NONE, MEAN, SUM = 0, 1, 2  # the operator's codes of the reductions
+COMPILERS = ["eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def rows(*shape, seed=0, dtype=F64, device="cpu", grad=False):
+    generator = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(*shape, generator=generator, dtype=F64).to(device, dtype).requires_grad_(grad)
+    )
+
+
+def batch(size=24, dim=10, *, seed=0, dtype=F64, device="cpu"):
+    return rows(size, dim, seed=seed, dtype=dtype, device=device), torch.arange(
+        size, device=device
+    ) % 6
+
+
+# ---------------------------------------------------------------------------------- opcheck
+
+
+@pytest.mark.parametrize("gallery", [False, True], ids=["batch", "gallery"])
+@pytest.mark.parametrize("sets", [False, True], ids=["plain", "sets"])
+@pytest.mark.parametrize("dtype", [F64, F32, F16], ids=str)
+def test_opcheck_pairwise(gallery, sets, dtype, device):
+    lead = (2,) if sets else ()
+    x = rows(*lead, 7, 5, dtype=dtype, device=device, grad=True)
+    r = rows(*lead, 4, 5, seed=1, dtype=dtype, device=device, grad=True) if gallery else None
+    torch.library.opcheck(torch.ops.drsl.pairwise.default, (x, r))
+
+
+@pytest.mark.parametrize("sets", [False, True], ids=["plain", "sets"])
+def test_opcheck_rank_sort_and_redistribute(sets, device):
+    lead = (2,) if sets else ()
+    x, r = rows(*lead, 7, 5, device=device), rows(*lead, 4, 5, seed=1, device=device)
+    labels, r_labels = torch.arange(7, device=device) % 3, torch.arange(4, device=device) % 3
+    distance, cosine = torch.ops.drsl.pairwise(x, r)
+    exclude, own = (
+        torch.zeros(7, 4, dtype=torch.bool, device=device),
+        torch.full((7,), -1, device=device),
+    )
+    settings = ("drsl", [0.5, 1.0, 1.0, 1.0])
+    torch.library.opcheck(
+        torch.ops.drsl.rank_sort.default,
+        (distance, cosine, labels, r_labels, own, exclude, *settings),
+    )
+    torch.library.opcheck(
+        torch.ops.drsl.redistribute.default, (distance, cosine, distance, cosine, x, r)
+    )
+    distance, cosine = torch.ops.drsl.pairwise(x, None)
+    torch.library.opcheck(
+        torch.ops.drsl.rank_sort.default, (distance, cosine, labels, None, None, None, *settings)
+    )
+    torch.library.opcheck(
+        torch.ops.drsl.redistribute.default, (distance, cosine, distance, cosine, x, None)
+    )
+
+
+@pytest.mark.parametrize("reduction", [NONE, MEAN, SUM])
+@pytest.mark.parametrize("gallery", [False, True], ids=["batch", "gallery"])
+@pytest.mark.parametrize("sets", [False, True], ids=["plain", "sets"])
+@pytest.mark.parametrize("dtype", [F64, F16], ids=str)
+def test_opcheck_embedding_loss(reduction, gallery, sets, dtype, device):
+    lead = (2,) if sets else ()
+    x = rows(*lead, 7, 5, dtype=dtype, device=device, grad=True)
+    labels = torch.arange(7, device=device) % 3
+    r = r_labels = None
+    if gallery:
+        r = rows(*lead, 4, 5, seed=1, dtype=dtype, device=device, grad=True)
+        r_labels = torch.arange(4, device=device) % 3
+    now = reduction != NONE  # gradients are taken in forward unless the loss is left unreduced
+    torch.library.opcheck(
+        torch.ops.drsl.embedding_loss.default,
+        (
+            x,
+            labels,
+            r,
+            r_labels,
+            None,
+            None,
+            None,
+            "drsl",
+            [0.5, 1.0, 1.0, 1.0],
+            True,
+            reduction,
+            now,
+            now and gallery,
+        ),
+    )
+
+
+# ---------------------------------------------------------------------------------- compile
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("gallery", [False, True], ids=["batch", "gallery"])
+def test_a_compiled_step_is_the_step(compiler, reduction, gallery, device):
+    module = DRSLLoss(reduction=reduction, normalize=True)
+    x, labels = batch(dtype=F32, device=device)
+    r, r_labels = batch(17, seed=1, dtype=F32, device=device)
+    exclude = rows(24, 17 if gallery else 24, seed=2, device=device) > 1.0
+
+    def step(x, r):
+        others = (r * 1.5, r_labels) if gallery else ()
+        loss, terms = module(x.relu() + 0.1, labels, *others, exclude=exclude, return_terms=True)
+        return loss.square().sum(), terms.ranking
+
+    results = []
+    for function in (step, torch.compile(step, fullgraph=True, backend=compiler)):
+        leaves = x.clone().requires_grad_(), r.clone().requires_grad_()
+        loss, ranking = function(*leaves)
+        loss.backward()
+        results.append([loss, ranking, leaves[0].grad] + ([leaves[1].grad] if gallery else []))
+    for eager, compiled in zip(*results, strict=True):
+        assert_close(compiled, eager, SAME[F32].grad)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_one_compilation_serves_every_batch_size(compiler, device):
+    count = 0
+
+    def counting(graph, inputs):
+        nonlocal count
+        count += 1
+        return torch._dynamo.lookup_backend(compiler)(graph, inputs)
+
+    function = torch.compile(
+        lambda x, y: functional.drsl_loss(x, y), fullgraph=True, dynamic=True, backend=counting
+    )
+    for size in (24, 17, 40):
+        x, labels = batch(size, seed=size, device=device)
+        wanted = loss_and_grads(x, labels)
+        leaf = x.clone().requires_grad_()
+        loss = function(leaf, labels)
+        loss.backward()
+        assert_close(loss, wanted[0], 1e-12)
+        assert_close(leaf.grad, wanted[1], 1e-12)
+    assert count == 1
+
+
+def test_a_compiled_pairwise_is_the_pairwise(device):
+    x, r = rows(9, 4, device=device), rows(6, 4, seed=1, device=device)
+
+    def total(x, r):
+        distance, cosine = functional.pairwise_distance_angle(x, r)
+        return (distance * cosine).sum()
+
+    grads = []
+    for function in (total, torch.compile(total, fullgraph=True, backend="aot_eager")):
+        leaves = x.clone().requires_grad_(), r.clone().requires_grad_()
+        grads.append(torch.autograd.grad(function(*leaves), leaves))
+    for eager, compiled in zip(*grads, strict=True):
+        assert_close(compiled, eager, 1e-12)
+
+
+def test_a_bad_argument_is_named_under_compile_too(device):
+    function = torch.compile(lambda x, y: functional.drsl_loss(x, y), backend="eager")
+    with pytest.raises(Exception, match="labels must have shape"):
+        function(torch.randn(4, 3, device=device), torch.arange(3, device=device))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_an_exported_loss_computes_the_loss(dynamic, device):
+    module = DRSLLoss(delta=0.25)
+    size = {0: torch.export.Dim("batch", min=2, max=512)}
+    shapes = {"embeddings": size, "labels": size} if dynamic else None
+
+    class Plain(torch.nn.Module):
+        def forward(self, embeddings, labels):
+            return module(embeddings, labels)
+
+    program = torch.export.export(Plain(), batch(24, device=device), dynamic_shapes=shapes)
+    for count in (24, 31) if dynamic else (24,):
+        given = batch(count, seed=count, device=device)
+        assert_close(program.module()(*given), module(*given), 1e-12)
+
+
+def test_vmap_or_its_refusal_is_not_silent(device):
+    # Sets are the way to batch. vmap may work or raise, but may not return something else.
+    x = rows(3, 8, 4, device=device)
+    labels = torch.arange(8, device=device) % 2
+    try:
+        got = torch.vmap(lambda one: functional.drsl_loss(one, labels))(x)
+    except (RuntimeError, NotImplementedError):
+        return
+    assert_close(got, torch.stack([functional.drsl_loss(one, labels) for one in x]), 1e-12)
