@@ -1,9 +1,9 @@
 """The one validator of arguments.
 
-Every function here returns what it was given, checked, or raises: TypeError for a thing of the wrong
-kind, ValueError for one of the right kind that does not fit. A message names the argument, what was
-wanted and what came. The plain call pays for this on every training step, so the checks that pass
-are a few attribute reads and the messages are built only on the way out.
+Every function here returns what it was given, checked, or raises: TypeError for a thing of the
+wrong kind, ValueError for one of the right kind that does not fit. A message names the argument,
+what was wanted and what came. The plain call pays for this on every training step, so the checks
+that pass are a few attribute reads and the messages are built only on the way out.
 
 Nothing here reads the values of a tensor, with one exception: the range of `self_index`, on CPU,
 outside of a trace. So the checks can be traced with dynamic shapes and never stop a device.

@@ -1,0 +1,84 @@
+"""DRSL, reconstructed: rank the positives by distance, sort them by angle (docs/losses.md, "DRSL").
+
+    loss_q = (1/n) sum_i  w_R l_R(i) + w_S (l_S(i) - l_S*(i)) + w_A l_A(i)      i positive
+
+with the errors of drsl_row.py. They are made of ranks, which are counts and have no useful
+derivative. The gradient is instead that of a surrogate in which everything that was counted is a
+constant, and autograd carries it through distances and cosines to queries and gallery.
+"""
+
+import torch
+from torch import Tensor
+
+from drsl_cuda import _check
+from drsl_cuda.reference.drsl_row import hats_at, in_turns, mean_errors, settings, surrogate_at
+from drsl_cuda.reference.pairwise import distance_and_cosine
+from drsl_cuda.reference.problem import problem, reduce
+from drsl_cuda.reference.rows import accumulated, finite_rows, first_derivative_only, poison, unit
+from drsl_cuda.terms import DRSLTerms
+
+
+def drsl_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
+    *,
+    self_index: Tensor | None = None,
+    exclude: Tensor | None = None,
+    delta: float = 0.5,
+    rank_weight: float = 1.0,
+    sort_weight: float = 1.0,
+    angle_weight: float = 1.0,
+    normalize: bool = False,
+    reduction: str = "mean",
+    return_terms: bool = False,
+) -> Tensor | tuple[Tensor, DRSLTerms]:
+    """DRSL of queries [B, D] against a gallery [G, D], by default themselves.
+
+    labels [B], gallery_labels [G] are integers. self_index [B] names each query's own copy in the
+    gallery (-1: none) and exclude [B, G] pairs to leave out. With a leading set dimension on
+    embeddings and gallery, [S, B, D], S problems that share everything else are solved.
+
+    delta is half the width of the step H, the weights those of the three errors; normalize scales
+    rows to unit length first. reduction: "mean" over the queries with a positive, "sum", or "none"
+    ([B] or [S, B], 0 where a query has no positive). return_terms adds the unweighted errors.
+    """
+    x, labels, r, gallery_labels, self_index, exclude = _check.embedding_problem(
+        embeddings, labels, gallery, gallery_labels, self_index, exclude
+    )
+    weights = settings(delta, rank_weight, sort_weight, angle_weight)
+    _check.flag("normalize", normalize)
+    _check.flag("return_terms", return_terms)
+    p = problem(labels, gallery_labels, self_index, exclude)
+
+    x = first_derivative_only(accumulated(x), "drsl_loss")
+    r = r if r is None else first_derivative_only(accumulated(r), "drsl_loss")
+    clean, clean_r, usable = finite_rows(x, r)
+    if normalize:
+        clean, clean_r = unit(clean)[0], r if r is None else unit(clean_r)[0]
+    distance, cosine = distance_and_cosine(clean, clean_r)
+    usable = usable & (distance < torch.inf)
+    distance = torch.where(usable, distance, 0)
+    loss, terms = in_turns(_loss_and_terms, distance, cosine, p, delta, weights)
+
+    bad = p.bad(usable)
+    if bad.any():
+        compared = bad[..., None] & p.left
+        loss = loss + poison(x, x if r is None else r, compared).sum(-1)
+        terms = terms.masked_fill(bad[..., None], torch.nan)
+    loss = reduce(loss, p.counts, reduction)
+    if not return_terms:
+        return loss
+    return loss, DRSLTerms(*[reduce(term, p.counts, reduction) for term in terms.unbind(-1)])
+
+
+def _loss_and_terms(d, cosine, p, delta, weights):
+    """The loss of each query [..., B] with the surrogate's gradient, and the terms [..., B, 3]."""
+    hats = hats_at(d, cosine, p, delta)
+    terms = mean_errors(hats, p)
+    value = (terms * terms.new_tensor(weights)).sum(-1)
+    # Only the gradient is wanted, and the surrogate is affine: so take it at d = 0, where nothing
+    # is large enough to round or overflow in a difference that ought to vanish.
+    surrogate = surrogate_at(d - d.detach(), cosine, p, hats, weights)
+    return value + (surrogate - surrogate.detach()), terms
