@@ -89,7 +89,7 @@ def cpu_extension():
     # within torch refuses to be used beside the stable ABI.
     system = ["-isystem", pybind11.get_include(), "-isystem", torch_build.include_paths()[0]]
     cxx = ["-O3", "-g0", "-std=c++20", "-fvisibility=hidden", "-fopenmp-simd"]
-    cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra"]
+    cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Wno-psabi"]
     return Extension(
         "drsl_cuda._C",
         [*find_sources("*.cpp"), *find_sources("engine/**/*.cpp"), *find_sources("cpu/**/*.cpp")],

@@ -1,0 +1,32 @@
+#pragma once
+// The list of losses on embeddings: the one place where a name and numbers become a type.
+#include <string>
+#include <vector>
+
+#include "core/losses/drsl.h"
+#include "core/step.h"
+
+namespace drsl {
+
+template <class T>
+using DrslSmooth = Drsl<T, Ramp<T>>;
+template <class T>
+using DrslStep = Drsl<T, Hard<T>>;
+
+// X(policy): every policy that engines compile a row kernel for.
+#define DRSL_FOR_EACH_POLICY(X) X(DrslSmooth) X(DrslStep)
+
+// f(policy) for the loss of that name; false if there is none or it takes other parameters.
+template <class T, class F>
+bool with_policy(const std::string& loss, const std::vector<double>& p, F f) {
+  if (loss == "drsl" && p.size() == 4 && p[0] >= 0) {
+    if (p[0] == 0)
+      f(DrslStep<T>{Hard<T>(), T(p[1]), T(p[2]), T(p[3])});
+    else
+      f(DrslSmooth<T>{Ramp<T>(T(p[0])), T(p[1]), T(p[2]), T(p[3])});
+    return true;
+  }
+  return false;
+}
+
+}  // namespace drsl

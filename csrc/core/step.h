@@ -1,0 +1,52 @@
+#pragma once
+// H_δ, the smoothed step of losses.md:
+//
+//   δ > 0:  H(x) = clamp(x / 2δ + ½, 0, 1)          δ = 0:  H(x) = 1 if x ≥ 0, else 0
+//
+// V is a scalar or a SIMD vector of T: both know +, *, comparison and ?:. H(−∞) = 0, so an entry that is
+// left out carries distance +∞. A NaN gives 0 here: queries that see one are set aside beforehand.
+#include <limits>
+
+#include "core/host_device.h"
+
+namespace drsl {
+
+template <class T>
+struct Ramp {
+  T slope;       // 1 / 2δ, finite even where δ is tiny
+  T half_width;  // δ: H is 0 at −δ and below, 1 at δ and above
+
+  DRSL_HD explicit Ramp(T delta)
+      : slope(T(0.5) / delta < std::numeric_limits<T>::max() ? T(0.5) / delta
+                                                             : std::numeric_limits<T>::max()),
+        half_width(delta) {}
+
+  template <class V>
+  DRSL_HD V operator()(V x) const {
+    const V zero = V{}, one = V{} + T(1);
+    V h = x * slope + T(0.5);
+    h = h > zero ? h : zero;
+    return h < one ? h : one;
+  }
+};
+
+template <class T>
+struct Hard {
+  DRSL_HD explicit Hard(T = 0) {}
+
+  static constexpr T slope = 0;
+  static constexpr T half_width = 0;
+
+  template <class V>
+  DRSL_HD V operator()(V x) const {
+    const V zero = V{}, one = V{} + T(1);
+    return x >= zero ? one : zero;
+  }
+};
+
+template <class Step>
+inline constexpr bool is_hard = false;
+template <class T>
+inline constexpr bool is_hard<Hard<T>> = true;
+
+}  // namespace drsl

@@ -1,0 +1,154 @@
+#include "cpu/embedding_loss.h"
+
+#include <torch/csrc/stable/library.h>
+
+#include "cpu/gram_row.h"
+#include "cpu/parallel.h"
+#include "cpu/product.h"
+#include "cpu/redistribute.h"
+
+namespace drsl {
+namespace {
+
+constexpr int64_t kGrain = 1 << 14;  // Gram entries a task should turn at least
+
+// One clone per instruction set, policy and type: the whole row, from Gram entries to coefficients.
+#define DRSL_TURN(Policy)                                                                                        \
+  DRSL_CLONES void turn(const Problem<float>& p, const Policy<float>& policy, Row<float>& row, double* f,        \
+                        int64_t begin, int64_t end, float* gram, uint64_t* near) {                               \
+    turn_rows(p, policy, row, f, begin, end, gram, near);                                                        \
+  }                                                                                                              \
+  DRSL_CLONES void turn(const Problem<double>& p, const Policy<double>& policy, Row<double>& row, double* f,     \
+                        int64_t begin, int64_t end, double* gram, uint64_t* near) {                              \
+    turn_rows(p, policy, row, f, begin, end, gram, near);                                                        \
+  }
+DRSL_FOR_EACH_POLICY(DRSL_TURN)
+#undef DRSL_TURN
+
+// The Gram matrix right of a block goes, transposed, below it: rows that come later find their left part there.
+template <class T>
+DRSL_INLINE void mirror_rows(T* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
+  for (int64_t j0 = from; j0 < to; j0 += 16)
+    for (int64_t j = j0; j < j0 + 16 && j < to; ++j)
+      for (int64_t i = begin; i < end; ++i) gram[j * leading + i] = gram[i * leading + j];
+}
+DRSL_CLONES void mirror(float* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
+  mirror_rows(gram, leading, begin, end, from, to);
+}
+DRSL_CLONES void mirror(double* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
+  mirror_rows(gram, leading, begin, end, from, to);
+}
+
+template <class T>
+Matrix<T> operand(const Rows<T>& rows, int64_t first = 0) {
+  return {rows.operand_row(first), rows.dim, 1};
+}
+
+// Threads' rows, and f kept per task so that its sum has a fixed order.
+template <class T>
+struct Workers {
+  int64_t tasks, columns;
+  std::vector<Row<T>> row;
+  std::vector<double> f;  // [tasks, G]
+
+  Workers(const Plan& plan, int64_t rows, const Rows<T>& r, int64_t most_positives)
+      : tasks(task_count(rows * r.count, kGrain)), columns(r.count), f(size_t(tasks * r.count)) {
+    for (int64_t t = 0; t < tasks; ++t) row.emplace_back(plan.leading, most_positives);
+  }
+  void add_f(double* sum) const {
+    for (int64_t t = 0; t < tasks; ++t)
+      for (int64_t k = 0; k < columns; ++k) sum[k] += f[size_t(t * columns + k)];
+  }
+};
+
+template <class T, class Policy>
+void triangle(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad) {
+  const Rows<T>& x = *p.x;
+  const int64_t n = x.count, ld = plan.leading, words = ld / kChunk;
+  const Buffer<T> gram(n * ld);
+  const Buffer<uint64_t> near(n * words);
+  Workers<T> workers(plan, std::min(n, plan.block_rows), x, p.selection->groups.largest());
+  for (int64_t first = 0; first < n; first += plan.block_rows) {
+    const int64_t rows = std::min(plan.block_rows, n - first), next = first + rows;
+    product(operand(x, first), operand(x, first).transposed(), rows, n - first, x.dim,
+            gram.get() + first * ld + first, ld, Into::kOverwrite);
+    for_tasks(workers.tasks, rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
+      begin += first, end += first;
+      mirror(gram.get(), ld, begin, end, next, n);
+      turn(p, policy, workers.row[size_t(t)], workers.f.data() + t * n, begin, end, gram.get() + begin * ld,
+           near.get() + begin * words);
+    });
+  }
+  if (!grad) return;
+  workers.add_f(p.radial);
+  redistribute_triangle<T>({gram.get(), near.get(), ld, p.normalize}, x, p.radial, plan.block_rows, grad);
+  if (p.normalize) project(x, grad);
+}
+
+template <class T, class Policy>
+void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x, T* grad_r) {
+  const Rows<T>&x = *p.x, &r = *p.r;
+  const int64_t ld = plan.leading;
+  const Buffer<T> gram(plan.block_rows * ld);
+  const Buffer<uint64_t> near(plan.block_rows * (ld / kChunk));
+  Workers<T> workers(plan, std::min(x.count, plan.block_rows), r, p.selection->groups.largest());
+  std::vector<double> column_sum(size_t(grad_r ? r.count : 0));
+  for (T* grad : {grad_x, grad_r})
+    if (grad) std::fill_n(grad, (grad == grad_x ? x.count : r.count) * x.dim, T(0));
+  for (int64_t first = 0; first < x.count; first += plan.block_rows) {
+    const int64_t rows = std::min(plan.block_rows, x.count - first);
+    product(operand(x, first), operand(r).transposed(), rows, r.count, x.dim, gram.get(), ld, Into::kOverwrite);
+    for_tasks(workers.tasks, rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
+      turn(p, policy, workers.row[size_t(t)], workers.f.data() + t * r.count, first + begin, first + end,
+           gram.get() + begin * ld, near.get() + begin * (ld / kChunk));
+    });
+    if (p.gradient)
+      redistribute_block<T>({gram.get(), near.get(), ld, p.normalize}, x, first, rows, r, p.radial, grad_x, grad_r,
+                            column_sum.data());
+  }
+  if (grad_r) {
+    std::vector<double> f(static_cast<size_t>(r.count));
+    workers.add_f(f.data());
+    finish_gallery(r, f.data(), column_sum.data(), grad_r);
+    if (p.normalize) project(r, grad_r);
+  }
+  if (grad_x && grad_x != grad_r && p.normalize) project(x, grad_x);
+}
+
+}  // namespace
+
+template <class T>
+void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool self_gallery, const Selection& selection,
+                    const double* weight, const std::string& loss, const std::vector<double>& params,
+                    bool normalize, Results results, T* grad_x, T* grad_r) {
+  std::vector<double> radial(static_cast<size_t>(x.count));
+  Problem<T> p{};
+  p.x = &x;
+  p.r = &r;
+  p.selection = &selection;
+  for (int64_t k = 0; r.any_bad && k < r.count; ++k)
+    if (r.bad[size_t(k)]) p.bad_columns.push_back(int32_t(k));
+  p.weight = weight;
+  p.leading = plan.leading;
+  p.normalize = normalize;
+  p.gradient = grad_x || grad_r;
+  p.loss = results.loss;
+  p.terms = results.terms;
+  p.radial = radial.data();
+  const bool known = with_policy<T>(loss, params, [&](const auto& policy) {
+    if (plan.path == Path::kTriangle)
+      triangle(plan, p, policy, grad_x);
+    else
+      streaming(plan, p, policy, grad_x, self_gallery ? grad_x : grad_r);
+  });
+  STD_TORCH_CHECK(known, "drsl: no loss '", loss, "' with ", params.size(), " parameters");
+}
+
+template void embedding_loss(const Plan&, const Rows<float>&, const Rows<float>&, bool, const Selection&,
+                             const double*, const std::string&, const std::vector<double>&, bool, Results, float*,
+                             float*);
+template void embedding_loss(const Plan&, const Rows<double>&, const Rows<double>&, bool, const Selection&,
+                             const double*, const std::string&, const std::vector<double>&, bool, Results, double*,
+                             double*);
+
+}  // namespace drsl

@@ -1,0 +1,205 @@
+#pragma once
+// One query's row on one thread: the CPU's answer to what a policy (core/losses/) asks of a row.
+//
+// Left-out entries (own copy, excluded, padding) and the positives themselves stand at distance +∞ among the
+// columns, where every step is 0: the loops over negatives have no conditions.
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <type_traits>
+#include <vector>
+
+#include "core/positives.h"
+#include "core/positives_sorted.h"
+#include "core/step.h"
+#include "cpu/memory.h"
+#include "cpu/simd.h"
+
+namespace drsl {
+
+constexpr int64_t kChunk = 64;           // columns taken together: a word of flags, four AVX-512 vectors of float
+constexpr int kSortedFrom = 128;         // positives: from here on sums are formed in O(n log n)
+
+template <class T>
+class Row {
+ public:
+  Row(int64_t columns, int64_t most_positives)
+      : distance(columns), spread(columns), chunk_min_(size_t(columns / kChunk)) {
+    const size_t n = size_t(most_positives);
+    for (std::vector<T>* v : {&d, &y, &false_positives, &grad_distance, &grad_angle, &negative_weight,
+                              &missorted_weight, &angle_weight, &rank_, &error_, &target_rank_, &target_error_,
+                              &missorted_})
+      v->resize(n);
+    column.resize(n);
+    cosine.resize(n);
+    near.resize(n);
+    sums = {rank_.data(), error_.data(), target_rank_.data(), target_error_.data(), missorted_.data()};
+    accumulator_ = Buffer<T>(std::min<int64_t>(most_positives, kSortedFrom) * Simd<T>::kLanes);
+    if (most_positives >= kSortedFrom) place_.resize(size_t(2 * columns));
+    columns_ = columns;
+  }
+
+  // --- filled in by whoever loads the row --------------------------------------------------------------
+  Buffer<T> distance;           // [columns], a multiple of kChunk
+  std::vector<T> d, y;          // [n] distance and angle of the positives
+  std::vector<int32_t> column;  // [n] where they stand
+  std::vector<double> cosine;   // [n]
+  std::vector<uint8_t> near;    // [n]
+  int n = 0;
+
+  // --- what a policy reads and writes ---------------------------------------------------------------------
+  PositiveSums<T> sums;
+  std::vector<T> false_positives, grad_distance, grad_angle;
+  std::vector<T> negative_weight, missorted_weight, angle_weight;
+  Buffer<T> spread;  // [columns] Σ_i negative_weight[i] H(d_i − d_j): what each negative is charged with
+  double terms[3];
+
+  int count() const { return n; }
+  // Whether the last step that was summed reaches any entry of the chunk.
+  bool in_reach(int64_t chunk) const { return chunk_min_[size_t(chunk)] <= reach_; }
+
+  template <class F>
+  DRSL_INLINE void for_each_positive(F f) const {
+    for (size_t i = 0; i < size_t(n); ++i) f(i);
+  }
+
+  DRSL_INLINE void add_terms(size_t, T a, T b, T c) {
+    terms[0] += double(a);
+    terms[1] += double(b);
+    terms[2] += double(c);
+  }
+
+  // After d, y, column, cosine, near and distance are in place.
+  DRSL_INLINE void begin() {
+    terms[0] = terms[1] = terms[2] = 0;
+    for (int64_t c = 0; c < columns_ / kChunk; ++c) {
+      const T* at = distance.get() + c * kChunk;
+      T least = at[0];
+      for (int64_t k = 1; k < kChunk; ++k) least = at[k] < least ? at[k] : least;
+      chunk_min_[size_t(c)] = least;
+    }
+    if (n >= kSortedFrom) sort_positives();
+  }
+
+  template <class Step>
+  DRSL_INLINE void sum_negatives(Step step) {
+    reach_ = *std::max_element(d.begin(), d.begin() + n) + step.half_width;
+    if (n >= kSortedFrom) return sum_negatives_sorted(step);
+    using Vector = typename Simd<T>::Vector;
+    Vector* const total = reinterpret_cast<Vector*>(accumulator_.get());
+    for (int i = 0; i < n; ++i) total[i] = Vector{};
+    for_each_chunk_in_reach([&](const T* at, int64_t) DRSL_LAMBDA {
+      for (int i = 0; i < n; ++i) {
+        Vector sum = step(d[size_t(i)] - load(at));
+        for (int k = Simd<T>::kLanes; k < kChunk; k += Simd<T>::kLanes) sum += step(d[size_t(i)] - load(at + k));
+        total[i] += sum;
+      }
+    });
+    for (int i = 0; i < n; ++i) {
+      double sum = 0;
+      for (int k = 0; k < Simd<T>::kLanes; ++k) sum += double(total[i][k]);
+      false_positives[size_t(i)] = T(sum);
+    }
+  }
+
+  template <class Step>
+  DRSL_INLINE void sum_positives(Step step) {
+    if (n >= kSortedFrom) {
+      auto& sorted = sorted_positives<Step>();
+      sorted.assign(n, d.data(), y.data(), step);
+      sorted.sums(sums);
+    } else {
+      drsl::sum_positives(n, d.data(), y.data(), step, sums);
+    }
+  }
+
+  // Each positive's error is handed to what causes it: grad_distance −= what it is charged with.
+  template <class Step>
+  DRSL_INLINE void spread_missorted(Step step) {
+    T* const charge = rank_.data();  // the sums have been read
+    std::fill_n(charge, n, T(0));
+    if (n >= kSortedFrom)
+      sorted_positives<Step>().spread_missorted(missorted_weight.data(), charge);
+    else
+      drsl::spread_missorted(n, d.data(), y.data(), step, missorted_weight.data(), charge);
+    for (size_t i = 0; i < size_t(n); ++i) grad_distance[i] -= charge[i];
+  }
+
+  template <class Step>
+  DRSL_INLINE void spread_angles(Step step) {
+    std::fill_n(grad_angle.data(), n, T(0));
+    if (n >= kSortedFrom)
+      sorted_positives<Step>().spread_angles(angle_weight.data(), grad_angle.data());
+    else
+      drsl::spread_angles(n, d.data(), step, angle_weight.data(), grad_angle.data());
+    for (size_t i = 0; i < size_t(n); ++i) grad_angle[i] = -grad_angle[i];
+  }
+
+  template <class Step>
+  DRSL_INLINE void spread_negatives(Step step) {
+    if (n >= kSortedFrom) return spread_negatives_sorted(step);
+    using Vector = typename Simd<T>::Vector;
+    constexpr int kVectors = kChunk / Simd<T>::kLanes;
+    std::fill_n(spread.get(), columns_, T(0));
+    for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
+      Vector v[kVectors], sum[kVectors] = {};
+      for (int k = 0; k < kVectors; ++k) v[k] = load(at + k * Simd<T>::kLanes);
+      for (size_t i = 0; i < size_t(n); ++i)
+        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * step(d[i] - v[k]);
+      for (int k = 0; k < kVectors; ++k) store(spread.get() + first + k * Simd<T>::kLanes, sum[k]);
+    });
+  }
+
+ private:
+  int64_t columns_;
+  std::vector<T> chunk_min_;  // smallest distance of each chunk
+  T reach_ = 0;               // beyond this distance, no positive notices a negative
+  Buffer<T> accumulator_;
+  std::vector<T> rank_, error_, target_rank_, target_error_, missorted_;
+
+  SortedPositives<T, Ramp<T>> ramp_;
+  SortedPositives<T, Hard<T>> hard_;
+  RadixOrder<T> by_distance_;
+  std::vector<int> order_;
+  std::vector<int32_t> place_;     // [2 · columns] of each negative: first positive that notices, that fully notices
+  std::vector<double> count_, weight_, moment_;
+  std::vector<int> cell_;
+
+  template <class Step>
+  SortedPositives<T, Step>& sorted_positives() {
+    if constexpr (is_hard<Step>)
+      return hard_;
+    else
+      return ramp_;
+  }
+
+  template <class F>
+  DRSL_INLINE void for_each_chunk_in_reach(F f) const {
+    for (int64_t c = 0; c < columns_ / kChunk; ++c)
+      if (in_reach(c)) f(distance.get() + c * kChunk, c * kChunk);
+  }
+
+  template <class V>
+  void permute(std::vector<V>& values) {
+    std::vector<V> moved(static_cast<size_t>(n));
+    for (size_t i = 0; i < size_t(n); ++i) moved[i] = values[size_t(order_[i])];
+    std::copy(moved.begin(), moved.end(), values.begin());
+  }
+
+  void sort_positives() {
+    order_.resize(size_t(n));
+    by_distance_(n, d.data(), order_.data());
+    permute(d);
+    permute(y);
+    permute(column);
+    permute(cosine);
+    permute(near);
+  }
+
+  template <class Step>
+  void sum_negatives_sorted(Step step);
+  template <class Step>
+  void spread_negatives_sorted(Step step);
+};
+
+}  // namespace drsl

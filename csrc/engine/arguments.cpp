@@ -1,0 +1,91 @@
+#include "engine/arguments.h"
+
+#include <limits>
+#include <numeric>
+
+namespace drsl {
+namespace {
+
+std::string describe(const Tensor& t) {
+  std::string s = "[";
+  for (int64_t i = 0; i < t.dim(); ++i) s += (i ? ", " : "") + std::to_string(t.size(i));
+  return s + "]";
+}
+
+}  // namespace
+
+Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other)
+    : x(torch::stable::contiguous(given)), sets(given.dim() == 3) {
+  STD_TORCH_CHECK(given.is_cpu(), "drsl: x must be on the CPU here");
+  STD_TORCH_CHECK(given.dim() == 2 || given.dim() == 3, "drsl: x must be [B, D] or [S, B, D], got ", describe(given));
+  S = sets ? x.size(0) : 1;
+  B = x.size(-2);
+  D = x.size(-1);
+  G = B;
+  if (other) {
+    STD_TORCH_CHECK(other->is_cpu() && other->scalar_type() == x.scalar_type(),
+                    "drsl: gallery must have x's device and dtype");
+    STD_TORCH_CHECK(other->dim() == x.dim() && other->size(-1) == D && (!sets || other->size(0) == S),
+                    "drsl: gallery must match x ", describe(x), " in all but its rows, got ", describe(*other));
+    gallery = torch::stable::contiguous(*other);
+    G = gallery->size(-2);
+  }
+  STD_TORCH_CHECK(B <= std::numeric_limits<int32_t>::max() && G <= std::numeric_limits<int32_t>::max(),
+                  "drsl: at most 2^31 - 1 rows, got ", B, " and ", G);
+}
+
+std::vector<int64_t> Embeddings::shape(std::vector<int64_t> tail) const {
+  if (sets) tail.insert(tail.begin(), S);
+  return tail;
+}
+
+Shape Embeddings::problem(bool gradient) const {
+  return {S, B, G, D, !gallery, gradient, accumulation() == ScalarType::Double ? 8 : 4};
+}
+
+std::vector<int64_t> integers(const char* name, const Tensor& given, int64_t n) {
+  STD_TORCH_CHECK(given.is_cpu() && given.dim() == 1 && given.size(0) == n, "drsl: ", name, " must be [", n,
+                  "] on the CPU, got ", describe(given));
+  const Tensor t = torch::stable::contiguous(given);
+  std::vector<int64_t> out(static_cast<size_t>(n));
+  const auto copy = [&](auto type) {
+    const auto* from = static_cast<const decltype(type)*>(t.const_data_ptr());
+    for (size_t i = 0; i < out.size(); ++i) out[i] = int64_t(from[i]);
+  };
+  switch (t.scalar_type()) {
+    case ScalarType::Long: copy(int64_t{}); break;
+    case ScalarType::Int: copy(int32_t{}); break;
+    case ScalarType::Short: copy(int16_t{}); break;
+    case ScalarType::Char: copy(int8_t{}); break;
+    case ScalarType::Byte: copy(uint8_t{}); break;
+    default: STD_TORCH_CHECK(false, "drsl: ", name, " must hold integers");
+  }
+  return out;
+}
+
+Selection select(int64_t B, int64_t G, const Tensor& labels, const std::optional<Tensor>& gallery_labels,
+                 const std::optional<Tensor>& self_index, const std::optional<Tensor>& exclude) {
+  const std::vector<int64_t> query = integers("labels", labels, B);
+  STD_TORCH_CHECK(gallery_labels || G == B, "drsl: gallery_labels are missing");
+  std::vector<int64_t> gallery;
+  if (gallery_labels) gallery = integers("gallery_labels", *gallery_labels, G);
+  std::vector<int64_t> self(size_t(B), -1);
+  if (self_index) {
+    self = integers("self_index", *self_index, B);
+    for (const int64_t k : self)
+      STD_TORCH_CHECK(k >= -1 && k < G, "drsl: self_index must lie in -1 .. ", G - 1, ", got ", k);
+  } else if (!gallery_labels) {
+    std::iota(self.begin(), self.end(), int64_t(0));
+  }
+  const uint8_t* mask = nullptr;
+  if (exclude) {
+    STD_TORCH_CHECK(exclude->is_cpu() && exclude->scalar_type() == ScalarType::Bool && exclude->dim() == 2 &&
+                        exclude->size(0) == B && exclude->size(1) == G && exclude->is_contiguous(),
+                    "drsl: exclude must be contiguous bool [", B, ", ", G, "] on the CPU, got ", describe(*exclude));
+    mask = static_cast<const uint8_t*>(exclude->const_data_ptr());
+  }
+  const std::vector<int64_t>& columns = gallery_labels ? gallery : query;
+  return {Groups(columns.data(), G, query.data(), B), std::move(self), mask, G};
+}
+
+}  // namespace drsl

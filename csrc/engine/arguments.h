@@ -1,0 +1,57 @@
+#pragma once
+// Tensors of an operator call → plain pointers and sizes. Python has checked what users pass; the checks here
+// keep direct calls of torch.ops.drsl.* from reading out of bounds.
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/util/BFloat16.h>
+#include <torch/headeronly/util/Half.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/plan.h"
+#include "engine/selection.h"
+
+namespace drsl {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// [S, B, D] or [B, D] against [S, G, D] or [G, D]; contiguous.
+struct Embeddings {
+  Tensor x;
+  std::optional<Tensor> gallery;
+  bool sets;  // whether there is a leading set dimension
+  int64_t S, B, G, D;
+
+  Embeddings(const Tensor& x, const std::optional<Tensor>& gallery);
+  ScalarType type() const { return x.scalar_type(); }
+  ScalarType accumulation() const { return type() == ScalarType::Double ? type() : ScalarType::Float; }
+  std::vector<int64_t> shape(std::vector<int64_t> tail) const;  // with the set dimension in front, if any
+  Shape problem(bool gradient) const;
+};
+
+// Labels, own copies and exclusions of B queries against G entries. `exclude` is kept alive by the caller.
+Selection select(int64_t B, int64_t G, const Tensor& labels, const std::optional<Tensor>& gallery_labels,
+                 const std::optional<Tensor>& self_index, const std::optional<Tensor>& exclude);
+
+// An integer tensor [n] of any width.
+std::vector<int64_t> integers(const char* name, const Tensor& t, int64_t n);
+
+// f(In{}, T{}) for the input's type and the type it accumulates in.
+template <class F>
+void dispatch(ScalarType type, F f) {
+  switch (type) {
+    case ScalarType::Double: return f(double{}, double{});
+    case ScalarType::Float: return f(float{}, float{});
+    case ScalarType::Half: return f(torch::headeronly::Half{}, float{});
+    case ScalarType::BFloat16: return f(torch::headeronly::BFloat16{}, float{});
+    default: STD_TORCH_CHECK(false, "drsl: embeddings must be float16, bfloat16, float32 or float64");
+  }
+}
+
+}  // namespace drsl

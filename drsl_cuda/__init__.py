@@ -1,0 +1,22 @@
+"""Fast ranking losses for embedding learning, re-identification first."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from drsl_cuda import functional, reference
+from drsl_cuda._plan import build_info, explain
+from drsl_cuda.losses import DRSLLoss
+from drsl_cuda.terms import DRSLTerms
+
+__all__ = [
+    "DRSLLoss",
+    "DRSLTerms",
+    "build_info",
+    "explain",
+    "functional",
+    "reference",
+]
+
+try:
+    __version__ = version("drsl_cuda")
+except PackageNotFoundError:  # used from a source tree that was never installed
+    __version__ = build_info()["version"]
