@@ -52,6 +52,12 @@ def find_toolkit():
     return None
 
 
+def cuda_version(toolkit):
+    header = (toolkit / "include/cuda_runtime_api.h").read_text()
+    number = int(re.search(r"#define CUDART_VERSION +(\d+)", header)[1])
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
 def choose_toolkit():
     """The toolkit to build CUDA kernels with, or None for a build without them."""
     forced = os.environ.get("FORCE_CUDA") == "1"
@@ -105,7 +111,10 @@ def cpu_extension():
 
 
 def add_cuda(ext, toolkit, archs):
-    torch_build.CUDA_HOME = str(toolkit)  # a CPU torch sets it to None, whatever there is
+    # A CPU torch says None to both, whatever there is: it would compile no kernel without the one,
+    # and without the other not compile it again when a header changes.
+    torch_build.CUDA_HOME = str(toolkit)
+    torch.version.cuda = torch.version.cuda or cuda_version(toolkit)
     ext.sources += find_sources("cuda/**/*.cpp") + find_sources("cuda/**/*.cu")
     ext.define_macros.append(("DRSL_WITH_CUDA", "1"))
     ext.libraries += ["cudart_static", "dl", "rt", "pthread"]
