@@ -41,7 +41,7 @@ labelled(
 
 # Many positives: some implementations change algorithm. Their y are too many to keep apart in float32.
 labelled(
-    "many_positives", torch.tensor([0] * 201 + [1, 2, 3] * 7), 5, seed=500, dtypes=DOUBLE, gap=1e-12
+    "many_positives", torch.tensor([0] * 140 + [1, 2, 3] * 7), 5, seed=500, dtypes=DOUBLE, gap=1e-12
 )
 labelled("positives_33", torch.tensor([0] * 34 + [1] * 30), 3, seed=501, dtypes=DOUBLE, gap=1e-12)
 labelled("positives_65", torch.tensor([0] * 66 + [1] * 9), 3, seed=502, dtypes=DOUBLE, gap=1e-12)
@@ -50,7 +50,7 @@ labelled("positives_65", torch.tensor([0] * 66 + [1] * 9), 3, seed=502, dtypes=D
 
 for delta in (0.0, 0.05, 5.0, 1e-6):
     labelled(f"delta_{delta}", pk_labels(6, 4), 16, seed=600, options={"delta": delta})
-labelled("many_positives_delta_0", torch.tensor([0] * 70 + [1] * 9), 5, seed=601, dtypes=DOUBLE,
+labelled("many_positives_delta_0", torch.tensor([0] * 132 + [1] * 9), 5, seed=601, dtypes=DOUBLE,
          gap=1e-12, options={"delta": 0.0})  # fmt: skip
 
 for label, weights in {

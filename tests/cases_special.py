@@ -76,6 +76,7 @@ with_gallery("bank", seed=1010, change=bank)
 with_gallery("bank_partly_known", seed=1011, change=lambda c, rng: bank(c, rng, known=3))
 with_gallery("bank_unknown", seed=1012, change=lambda c, rng: bank(c, rng) | {"self_index": None})
 with_gallery("gallery_positives_200", seed=1013, queries=3, entries=230, classes=1, dim=3,
+             change=lambda c, rng: {"gallery_labels": (torch.arange(230) % 8 == 3).long()},
              dtypes=(F64,), gap=1e-12)  # fmt: skip
 with_gallery("gallery_excluded", seed=1014, change=excluded(0.3))
 with_gallery("bank_excluded", seed=1015,

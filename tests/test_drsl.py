@@ -42,7 +42,7 @@ def rows(*shape, seed, dtype, device):
 # Larger than the oracle can do in reasonable time: (B, G or None, D, classes, sets or None).
 LARGE = {
     "batch_700": (700, None, 96, 90, None),
-    "batch_of_two_classes": (400, None, 4, 2, None),
+    "batch_of_two_classes": (280, None, 4, 2, None),
     "gallery_3000": (50, 3000, 32, 150, None),
     "gallery_shorter_than_batch": (600, 90, 24, 30, None),
     "parts_6": (150, None, 48, 40, 6),

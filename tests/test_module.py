@@ -97,9 +97,10 @@ def test_the_reference_package_offers_the_same_functions(batch):
 
 def test_build_info_says_what_was_built():
     info = drsl_cuda.build_info()
-    assert isinstance(info, dict)
     assert info["version"] == drsl_cuda.__version__
-    assert isinstance(info["cuda"], bool) or info["cuda"] is None or isinstance(info["cuda"], str)
+    assert info["torch"] == torch.__version__
+    assert "cpu" in info["devices"]
+    assert info["cuda"] is ("cuda" in info["devices"])
 
 
 def test_build_info_can_be_changed_without_changing_the_next():
@@ -121,8 +122,15 @@ def test_explain_names_a_path_a_reason_and_the_memory():
     assert small.path and small.why
     assert small.path != large.path, "a batch far over the budget must take another way"
     assert 0 < small.workspace_bytes < large.workspace_bytes
-    for part in (small.path, str(small.why)):
+    for part in (small.path, small.why, "MiB"):
         assert part in str(small)
+
+
+def test_explain_says_when_the_reference_runs():
+    asked = explained(64, backend="reference")
+    assert asked.path == "reference"
+    assert asked.workspace_bytes is None
+    assert "asked for" in str(asked)
 
 
 def test_explain_gives_a_gallery_the_streaming_path():
