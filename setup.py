@@ -31,6 +31,7 @@ except ImportError as error:
 ROOT = Path(__file__).resolve().parent
 STABLE_ABI = "0x020a000000000000"  # of torch 2.10
 DEFAULT_ARCHS = "80;90;100"
+SHORT_PATHS = f"-ffile-prefix-map={ROOT}/="  # error messages say csrc/..., wherever it was built
 
 # torch looks for ninja on PATH, pip installs it beside a Python that need not be there.
 os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
@@ -96,6 +97,7 @@ def cpu_extension():
     system = ["-isystem", pybind11.get_include(), "-isystem", torch_build.include_paths()[0]]
     cxx = ["-O3", "-g0", "-std=c++20", "-fvisibility=hidden", "-fopenmp-simd"]
     cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Wno-psabi"]
+    cxx.append(SHORT_PATHS)
     return Extension(
         "drsl_cuda._C",
         [*find_sources("*.cpp"), *find_sources("engine/**/*.cpp"), *find_sources("cpu/**/*.cpp")],
@@ -122,7 +124,7 @@ def add_cuda(ext, toolkit, archs):
     ext.extra_compile_args["cxx"] += ["-isystem", str(toolkit / "include")]
     nvcc = ext.extra_compile_args["nvcc"]
     nvcc += ["-O3", "-std=c++20", "-Werror", "all-warnings", "-Xfatbin", "-compress-all"]
-    nvcc += ["-Xcompiler", "-fvisibility=hidden,-Wall"]
+    nvcc += ["-Xcompiler", f"-fvisibility=hidden,-Wall,{SHORT_PATHS}"]
     for number, ptx in archs:
         nvcc.append(f"-gencode=arch=compute_{number},code=sm_{number}")
         if ptx:
@@ -138,7 +140,9 @@ def extension():
     names = ";".join(number + "+PTX" * ptx for number, ptx in archs)
     # Told to the C++ compiler only, or nvcc would compile every kernel again for a new version.
     ext.extra_compile_args["cxx"].append(f'-DDRSL_CUDA_ARCHS="{names}"')
-    told = f"CUDA kernels for {names} with {toolkit}" if archs else "CPU only"
+    told = "CPU only, there are no kernels in csrc/cuda" if toolkit else "CPU only"
+    if archs:
+        told = f"CUDA kernels for {names} with {toolkit}"
     print(f"drsl_cuda: torch {torch.__version__}, {told}", file=sys.stderr)
     return ext
 
