@@ -8,7 +8,7 @@ import oracle
 from cases import build
 from drsl_cuda import functional
 from running import check_spoilt, loss_and_grads, spoilable
-from tolerances import BF16, CONTRACT, F16, F32, F64, ROUNDING, assert_close
+from tolerances import BF16, CONTRACT, F16, F32, F64, NEAR, ROUNDING, assert_close
 
 BACKENDS = pytest.mark.parametrize("backend", ["native", "reference"])
 TYPES = pytest.mark.parametrize("dtype", [F64, F32], ids=str)
@@ -104,3 +104,36 @@ def test_coincident_rows_take_no_gradient_from_each_other(dtype, backend, device
     assert loss_and_grads(x, labels, delta=0.0, backend=backend)[0].item() == pytest.approx(
         0.6, rel=1e-6
     )
+
+
+@BACKENDS
+@TYPES
+@pytest.mark.parametrize("dim", [2, 3, 16])
+@pytest.mark.parametrize("exponent", [0, -10, 10])
+def test_normalised_near_rows_keep_their_digits_whatever_their_lengths(
+    exponent, dim, dtype, backend, device
+):
+    # Directions within a degree of each other; the gallery's lengths are 2^exponent of the queries'.
+    rng = np.random.default_rng(dim)
+    base = rng.standard_normal((1, dim))
+    x = base + 0.01 * rng.standard_normal((6, dim))
+    gallery = np.ldexp(base + 0.01 * rng.standard_normal((9, dim)), exponent)
+    x, gallery = (a.astype(np.float32).astype(np.float64) for a in (x, gallery))
+    labels, gallery_labels = np.arange(6) % 2, np.arange(9) % 2
+    # Only distances: the order of such near angles is more than float32 can tell.
+    options = {"normalize": True, "delta": 0.02}
+    wanted = oracle.drsl(x, labels, gallery, gallery_labels, **options, weights=(1.0, 0.0, 0.0))
+    loss, *grads = loss_and_grads(
+        torch.as_tensor(x).to(device, dtype),
+        torch.as_tensor(labels).to(device),
+        torch.as_tensor(gallery).to(device, dtype),
+        torch.as_tensor(gallery_labels).to(device),
+        **options,
+        sort_weight=0.0,
+        angle_weight=0.0,
+        backend=backend,
+    )
+    assert_close(loss, wanted.reduced("mean"), NEAR[dtype].loss)
+    # An angle of 0.01 costs two digits of the unit rows' sixteen (seven): far within the contract.
+    for got, value in zip(grads, wanted.grads("mean"), strict=True):
+        assert_close(got, value, {F64: 1e-10, F32: 1e-4}[dtype])

@@ -117,6 +117,20 @@ def test_rows_match_the_oracle(shape, delta, dtype, ties, rank_sort, device):
     compare(rank_sort, dtype, device, *rows_of(shape, ties=ties), delta=delta)
 
 
+@pytest.mark.parametrize("positives", [1, 2, 3, 63, 64, 65, 127, 128, 129])
+@pytest.mark.parametrize("negatives", [0, 1, 63, 65])
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_every_number_of_positives_matches_the_oracle(
+    positives, negatives, delta, rank_sort, device
+):
+    # Around widths of vectors, and where sums over many positives begin to be formed another way.
+    rng = np.random.default_rng((positives, negatives))
+    labels = rng.permutation(np.repeat([0, 1], [positives, negatives]))
+    distance = rng.integers(0, 2**7, (2, len(labels))) / 2.0**5
+    cosine = rng.integers(-(2**7), 2**7 + 1, distance.shape) / 2.0**7
+    compare(rank_sort, F64, device, distance, cosine, np.zeros(2, int), labels, delta=delta)
+
+
 @pytest.mark.parametrize(
     "weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)], ids=str
 )

