@@ -12,7 +12,7 @@ from drsl_cuda.reference.rows import accumulated, finite_rows, norm, poison, uni
 # smaller than this share of the two squares, the distance comes from the difference x - r.
 NEAR = 0.1
 # Numbers in one chunk of differences.
-CHUNK = 2**24
+CHUNK = 2**22
 
 
 def pairwise_distance_angle(x: Tensor, r: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -43,18 +43,23 @@ def distance_and_cosine(x: Tensor, r: Tensor | None) -> tuple[Tensor, Tensor]:
     own = r is None
     r = x if own else r
 
-    # The bulk: one product. Rows whose squares leave the range of the type stay out of it.
-    x_bulk, x_length, x_inverse = _bulk(x)
-    r_bulk, r_length, r_inverse = (x_bulk, x_length, x_inverse) if own else _bulk(r)
+    # The bulk: one product, of rows less a constant m, since |x - r| does not mind and the smaller
+    # the rows the fewer digits cancel: x.r = (x - m).(r - m) + x.m + r.m - m.m
+    x_length, x_extreme = _length(x)
+    r_length, r_extreme = (x_length, x_extreme) if own else _length(r)
+    m = _centre(r, r_length, r_extreme, x_length, x_extreme)
+    x_bulk = torch.where(x_extreme, 0, x - m)
+    r_bulk = x_bulk if own else torch.where(r_extreme, 0, r - m)
     with torch.autocast(x.device.type, enabled=False):
         product = x_bulk @ r_bulk.mT
     product = _equal_columns(product, r_bulk.detach())
-    squares = x_length.square() + r_length.square().mT
+    squares = x_bulk.square().sum(-1, keepdim=True) + r_bulk.square().sum(-1, keepdim=True).mT
     square = squares - 2 * product
-    cosine = product * (x_inverse * r_inverse.mT)
+    dot = product + (_uncentre(x, m, x_extreme) + _uncentre(r, m, r_extreme).mT)
+    cosine = dot * (_inverse(x_length, x_extreme) * _inverse(r_length, r_extreme).mT)
 
     # The rest, pair by pair. A row against itself needs no computation.
-    bulk = square > NEAR * squares  # false for extreme rows, whose square is infinite
+    bulk = (square > NEAR * squares) & ~x_extreme & ~r_extreme.mT
     distance = torch.where(bulk, torch.where(bulk, square, 1).sqrt(), 0)
     others = ~bulk
     if own:
@@ -69,19 +74,40 @@ def distance_and_cosine(x: Tensor, r: Tensor | None) -> tuple[Tensor, Tensor]:
     return distance, cosine
 
 
-def _bulk(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows for the product [..., D], their |x| and 1/|x| [..., 1].
+def _length(x: Tensor) -> tuple[Tensor, Tensor]:
+    """|x| [..., 1] and which rows are extreme: their squares may leave the range of the type.
 
-    An extreme row is 0 here, with |x| = inf (a constant) to tell. A row of zeros has 1/|x| = 0.
+    Extreme rows stay out of the product. A row of zeros is not extreme.
     """
     limits = torch.finfo(x.dtype)
     length = norm(x)
-    extreme = (length > limits.max**0.5 / 8) | (
-        (length < limits.tiny**0.5 / limits.eps) & (length > 0)
-    )
-    zero = length == 0
-    inverse = torch.where(zero | extreme, 0, 1 / torch.where(zero | extreme, 1, length))
-    return torch.where(extreme, 0, x), torch.where(extreme, torch.inf, length), inverse
+    small = (length < limits.tiny**0.5 / limits.eps) & (length > 0)
+    return length, small | (length > limits.max**0.5 / 8)
+
+
+def _centre(r: Tensor, r_length, r_extreme, *x_lengths) -> Tensor:
+    """The mean of the rows of r [..., 1, D], a constant; 0 where that is long beside some row.
+
+    For a row much shorter than m, the angle would drown in the terms x.m and m.m.
+    """
+    mean = torch.where(r_extreme, 0, r).detach().sum(-2, keepdim=True) / max(1, r.shape[-2])
+    shortest = torch.full_like(mean[..., :1], torch.inf)
+    for length, extreme in ((r_length, r_extreme), x_lengths):
+        ordinary = torch.where(extreme | (length == 0), torch.inf, length.detach())
+        if ordinary.numel():
+            shortest = torch.minimum(shortest, ordinary.amin(-2, keepdim=True))
+    return torch.where(norm(mean) < 2 * shortest, mean, 0)
+
+
+def _uncentre(x: Tensor, m: Tensor, extreme: Tensor) -> Tensor:
+    """x.m - m.m / 2 [..., 1], what one side adds to a product of centred rows."""
+    return ((torch.where(extreme, 0, x) - m / 2) * m).sum(-1, keepdim=True)
+
+
+def _inverse(length: Tensor, extreme: Tensor) -> Tensor:
+    """1 / length [..., 1], 0 for extreme rows and rows of zeros."""
+    without = extreme | (length == 0)
+    return torch.where(without, 0, 1 / torch.where(without, 1, length))
 
 
 def _equal_columns(product: Tensor, r: Tensor) -> Tensor:
