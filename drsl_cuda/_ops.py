@@ -142,7 +142,6 @@ torch.library.register_autograd("drsl::pairwise", _pairwise_backward, setup_cont
 def _loss_setup(ctx, inputs, output):
     ctx.set_materialize_grads(False)
     ctx.arguments = inputs[7:11]  # loss, params, normalize, reduction
-    ctx.wants = inputs[11:]
     if inputs[10] == NONE:  # the weights of the queries come with backward: computed there
         ctx.save_for_backward(*inputs[:6])
     else:
@@ -151,7 +150,7 @@ def _loss_setup(ctx, inputs, output):
 
 def _loss_backward(ctx, grad_loss, *others):
     _first_derivative_only(f"{ctx.arguments[0]} loss", *others)
-    want_x, want_gallery = ctx.wants
+    want_x, want_gallery = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
     if ctx.arguments[3] == NONE:
         _, _, grad_x, grad_gallery = EMBEDDING_LOSS(
             *ctx.saved_tensors, grad_loss, *ctx.arguments, want_x, want_gallery
@@ -169,3 +168,78 @@ def _loss_backward(ctx, grad_loss, *others):
 
 
 torch.library.register_autograd("drsl::embedding_loss", _loss_backward, setup_context=_loss_setup)
+
+
+class _EagerEmbeddingLoss(torch.autograd.Function):
+    """The same derivative on a shorter way: what register_autograd adds to a call outweighs a small batch."""
+
+    @staticmethod
+    def forward(ctx, x, gallery, labels, gallery_labels, self_index, exclude, *arguments):
+        want_x = ctx.needs_input_grad[0]
+        want_gallery = ctx.needs_input_grad[1]
+        later = arguments[3] == NONE  # the weights of the queries come with backward
+        problem = (x, labels, gallery, gallery_labels, self_index, exclude)
+        with torch._C._AutoDispatchBelowAutograd():
+            loss, terms, grad_x, grad_gallery = EMBEDDING_LOSS(
+                *problem, None, *arguments, want_x and not later, want_gallery and not later
+            )
+        ctx.arguments = arguments
+        ctx.save_for_backward(*(problem if later else (grad_x, grad_gallery)))
+        ctx.mark_non_differentiable(terms)
+        ctx.set_materialize_grads(False)
+        return loss, terms
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_loss, _):
+        want_x, want_gallery = ctx.needs_input_grad[:2]
+        if grad_loss is None:
+            return (None,) * len(ctx.needs_input_grad)
+        if ctx.arguments[3] == NONE:
+            problem = ctx.saved_tensors
+            with torch._C._AutoDispatchBelowAutograd():
+                _, _, grad_x, grad_gallery = EMBEDDING_LOSS(
+                    *problem, grad_loss, *ctx.arguments, want_x, want_gallery
+                )
+        else:
+            grad_x, grad_gallery = ctx.saved_tensors
+            grad_x = grad_x * grad_loss if want_x else None
+            grad_gallery = grad_gallery * grad_loss if want_gallery else None
+        rest = (None,) * (len(ctx.needs_input_grad) - 2)
+        return grad_x if want_x else None, grad_gallery if want_gallery else None, *rest
+
+
+def embedding_loss(
+    x, labels, gallery, gallery_labels, self_index, exclude, loss, params, normalize, reduction
+):
+    """(loss, terms) of the fused operator, differentiable in x and gallery; terms are detached."""
+    if torch.compiler.is_compiling():
+        wanted = torch.is_grad_enabled() and reduction != NONE
+        out, terms, _, _ = EMBEDDING_LOSS(
+            x,
+            labels,
+            gallery,
+            gallery_labels,
+            self_index,
+            exclude,
+            None,
+            loss,
+            params,
+            normalize,
+            reduction,
+            wanted and x.requires_grad,
+            wanted and gallery is not None and gallery.requires_grad,
+        )
+        return out, terms.detach()
+    return _EagerEmbeddingLoss.apply(
+        x,
+        gallery,
+        labels,
+        gallery_labels,
+        self_index,
+        exclude,
+        loss,
+        params,
+        normalize,
+        reduction,
+    )

@@ -3,8 +3,6 @@
 Every function checks its arguments, then runs natively or through drsl_cuda.reference.
 """
 
-import torch
-
 from drsl_cuda import _check, _ops, reference
 from drsl_cuda.terms import DRSLTerms
 
@@ -102,22 +100,8 @@ def _in_reference(loss, problem, options, normalize, reduction, return_terms):
 
 def _embedding_loss(name, problem, options, normalize, reduction):
     """Loss and detached terms of the operator that runs all stages fused."""
-    x, labels, r, r_labels, self_index, exclude = problem
-    way = REDUCTIONS[_check.choice("reduction", reduction, REDUCTIONS)]
-    wanted = torch.is_grad_enabled()
-    loss, terms, _, _ = _ops.EMBEDDING_LOSS(
-        x,
-        labels,
-        r,
-        r_labels,
-        self_index,
-        exclude,
-        None,
-        name,
-        list(options.values()),
-        _check.flag("normalize", normalize),
-        way,
-        wanted and x.requires_grad,
-        wanted and r is not None and r.requires_grad,
+    _check.choice("reduction", reduction, REDUCTIONS)
+    _check.flag("normalize", normalize)
+    return _ops.embedding_loss(
+        *problem, name, list(options.values()), normalize, REDUCTIONS[reduction]
     )
-    return loss, terms.detach()

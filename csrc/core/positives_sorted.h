@@ -43,7 +43,7 @@ class SortedPositives {
     order_(n, y, by_angle_.data());
   }
 
-  void sums(PositiveSums<T> out) {
+  void sums(PositiveSums<T*> out) {
     prefix_.assign(size_t(n_) + 1, {});
     for (int j = 0; j < n_; ++j) prefix_[j + 1] = prefix_[j] + Moments(1, place(j), 1 - double(y_[j]));
     tree_.reset(n_);

@@ -4,12 +4,22 @@
 //   δ > 0:  H(x) = clamp(x / 2δ + ½, 0, 1)          δ = 0:  H(x) = 1 if x ≥ 0, else 0
 //
 // V is a scalar or a SIMD vector of T: both know +, *, comparison and ?:. H(−∞) = 0, so an entry that is
-// left out carries distance +∞. A NaN gives 0 here: queries that see one are set aside beforehand.
+// left out carries distance +∞. A NaN gives something plausible: queries that see one are set aside beforehand.
 #include <limits>
 
 #include "core/host_device.h"
 
 namespace drsl {
+
+// clamp(x, 0, 1). An engine may know a faster way for a vector type of its own.
+template <class V>
+struct Saturate {
+  static DRSL_HD V of(V x) {
+    const V zero = V{}, one = V{} + 1;
+    x = x > zero ? x : zero;
+    return x < one ? x : one;
+  }
+};
 
 template <class T>
 struct Ramp {
@@ -23,10 +33,7 @@ struct Ramp {
 
   template <class V>
   DRSL_HD V operator()(V x) const {
-    const V zero = V{}, one = V{} + T(1);
-    V h = x * slope + T(0.5);
-    h = h > zero ? h : zero;
-    return h < one ? h : one;
+    return Saturate<V>::of(x * slope + T(0.5));
   }
 };
 

@@ -6,6 +6,7 @@
 #include "cpu/parallel.h"
 #include "cpu/product.h"
 #include "cpu/redistribute.h"
+#include "cpu/transpose.h"
 
 namespace drsl {
 namespace {
@@ -14,23 +15,27 @@ constexpr int64_t kGrain = 1 << 14;  // Gram entries a task should turn at least
 
 // One clone per instruction set, policy and type: the whole row, from Gram entries to coefficients.
 #define DRSL_TURN(Policy)                                                                                        \
-  DRSL_CLONES void turn(const Problem<float>& p, const Policy<float>& policy, Row<float>& row, double* f,        \
+  DRSL_CLONES void turn(const Problem<float>& p, const Policy<float>& policy, Worker<float>& worker,        \
                         int64_t begin, int64_t end, float* gram, uint64_t* near) {                               \
-    turn_rows(p, policy, row, f, begin, end, gram, near);                                                        \
+    turn_rows(p, policy, worker, begin, end, gram, near);                                                        \
   }                                                                                                              \
-  DRSL_CLONES void turn(const Problem<double>& p, const Policy<double>& policy, Row<double>& row, double* f,     \
+  DRSL_CLONES void turn(const Problem<double>& p, const Policy<double>& policy, Worker<double>& worker,     \
                         int64_t begin, int64_t end, double* gram, uint64_t* near) {                              \
-    turn_rows(p, policy, row, f, begin, end, gram, near);                                                        \
+    turn_rows(p, policy, worker, begin, end, gram, near);                                                        \
   }
 DRSL_FOR_EACH_POLICY(DRSL_TURN)
 #undef DRSL_TURN
 
 // The Gram matrix right of a block goes, transposed, below it: rows that come later find their left part there.
+// Whole tiles: both rows and leading are padded.
 template <class T>
 DRSL_INLINE void mirror_rows(T* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
-  for (int64_t j0 = from; j0 < to; j0 += 16)
-    for (int64_t j = j0; j < j0 + 16 && j < to; ++j)
-      for (int64_t i = begin; i < end; ++i) gram[j * leading + i] = gram[i * leading + j];
+  constexpr int64_t side = Tile<T>::kSide;
+  for (int64_t j = from; j < to; j += side)
+    for (int64_t i = begin; i < end; i += side)
+      transposed_tile(gram + i * leading + j, leading, [=](int k, const auto& column) DRSL_LAMBDA {
+        std::memcpy(gram + (j + k) * leading + i, &column, sizeof column);
+      });
 }
 DRSL_CLONES void mirror(float* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
   mirror_rows(gram, leading, begin, end, from, to);
@@ -44,43 +49,41 @@ Matrix<T> operand(const Rows<T>& rows, int64_t first = 0) {
   return {rows.operand_row(first), rows.dim, 1};
 }
 
-// Threads' rows, and f kept per task so that its sum has a fixed order.
 template <class T>
-struct Workers {
-  int64_t tasks, columns;
-  std::vector<Row<T>> row;
-  std::vector<double> f;  // [tasks, G]
+std::vector<Worker<T>> workers_for(const Plan& plan, const Problem<T>& p) {
+  const int64_t rows = std::min(p.x->count, plan.block_rows);
+  std::vector<Worker<T>> workers;
+  for (int64_t t = task_count(rows * p.r->count, kGrain); t > 0; --t)
+    workers.emplace_back(plan.leading, p.r->count, p.selection->groups.largest());
+  return workers;
+}
 
-  Workers(const Plan& plan, int64_t rows, const Rows<T>& r, int64_t most_positives)
-      : tasks(task_count(rows * r.count, kGrain)), columns(r.count), f(size_t(tasks * r.count)) {
-    for (int64_t t = 0; t < tasks; ++t) row.emplace_back(plan.leading, most_positives);
-  }
-  void add_f(double* sum) const {
-    for (int64_t t = 0; t < tasks; ++t)
-      for (int64_t k = 0; k < columns; ++k) sum[k] += f[size_t(t * columns + k)];
-  }
-};
+template <class T>
+void add_f(const std::vector<Worker<T>>& workers, double* sum) {
+  for (const Worker<T>& w : workers)
+    for (size_t k = 0; k < w.f.size(); ++k) sum[k] += w.f[k];
+}
 
 template <class T, class Policy>
 void triangle(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad) {
   const Rows<T>& x = *p.x;
   const int64_t n = x.count, ld = plan.leading, words = ld / kChunk;
-  const Buffer<T> gram(n * ld);
+  const Buffer<T> gram((n + kChunk - 1) / kChunk * kChunk * ld);  // whole tiles
   const Buffer<uint64_t> near(n * words);
-  Workers<T> workers(plan, std::min(n, plan.block_rows), x, p.selection->groups.largest());
+  std::vector<Worker<T>> workers = workers_for(plan, p);
   for (int64_t first = 0; first < n; first += plan.block_rows) {
     const int64_t rows = std::min(plan.block_rows, n - first), next = first + rows;
     product(operand(x, first), operand(x, first).transposed(), rows, n - first, x.dim,
             gram.get() + first * ld + first, ld, Into::kOverwrite);
-    for_tasks(workers.tasks, rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
+    for_tasks(int64_t(workers.size()), rows, Tile<T>::kSide, [&](int64_t t, int64_t begin, int64_t end) {
       begin += first, end += first;
       mirror(gram.get(), ld, begin, end, next, n);
-      turn(p, policy, workers.row[size_t(t)], workers.f.data() + t * n, begin, end, gram.get() + begin * ld,
+      turn(p, policy, workers[size_t(t)], begin, end, gram.get() + begin * ld,
            near.get() + begin * words);
     });
   }
   if (!grad) return;
-  workers.add_f(p.radial);
+  add_f(workers, p.radial);
   redistribute_triangle<T>({gram.get(), near.get(), ld, p.normalize}, x, p.radial, plan.block_rows, grad);
   if (p.normalize) project(x, grad);
 }
@@ -91,15 +94,15 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
   const int64_t ld = plan.leading;
   const Buffer<T> gram(plan.block_rows * ld);
   const Buffer<uint64_t> near(plan.block_rows * (ld / kChunk));
-  Workers<T> workers(plan, std::min(x.count, plan.block_rows), r, p.selection->groups.largest());
+  std::vector<Worker<T>> workers = workers_for(plan, p);
   std::vector<double> column_sum(size_t(grad_r ? r.count : 0));
   for (T* grad : {grad_x, grad_r})
     if (grad) std::fill_n(grad, (grad == grad_x ? x.count : r.count) * x.dim, T(0));
   for (int64_t first = 0; first < x.count; first += plan.block_rows) {
     const int64_t rows = std::min(plan.block_rows, x.count - first);
     product(operand(x, first), operand(r).transposed(), rows, r.count, x.dim, gram.get(), ld, Into::kOverwrite);
-    for_tasks(workers.tasks, rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
-      turn(p, policy, workers.row[size_t(t)], workers.f.data() + t * r.count, first + begin, first + end,
+    for_tasks(int64_t(workers.size()), rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
+      turn(p, policy, workers[size_t(t)], first + begin, first + end,
            gram.get() + begin * ld, near.get() + begin * (ld / kChunk));
     });
     if (p.gradient)
@@ -108,7 +111,7 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
   }
   if (grad_r) {
     std::vector<double> f(static_cast<size_t>(r.count));
-    workers.add_f(f.data());
+    add_f(workers, f.data());
     finish_gallery(r, f.data(), column_sum.data(), grad_r);
     if (p.normalize) project(r, grad_r);
   }

@@ -26,13 +26,24 @@ struct Problem {
   double* radial;  // [B] e_q of design.md
 };
 
-// Turns rows of one block; one per thread.
+// What a thread needs of its own. Sums over queries are kept here too, to be added up in a fixed order.
+template <class T>
+struct Worker {
+  Row<T> row;
+  Buffer<T> inverse;      // [leading]
+  std::vector<double> f;  // [G] f_k of design.md
+
+  Worker(int64_t leading, int64_t columns, int64_t most_positives)
+      : row(leading, most_positives), inverse(leading), f(size_t(columns)) {}
+};
+
 template <class T, class Policy>
 struct GramRow {
   const Problem<T>& p;
   const Policy& policy;
   Row<T>& row;
-  double* f;  // [G] of this task
+  double* f;   // [G] of this task
+  T* inverse;  // [leading] 1 / d, 0 where the derivative of d is 0 or nobody asks
 
   static constexpr T kInfinity = std::numeric_limits<T>::infinity();
 
@@ -46,7 +57,7 @@ struct GramRow {
     row.n = p.selection->positives(q, row.column.data());
     if (row.n == 0) return fill(g, T(0));
     if (is_bad(q) || !load(q, g, near)) return give_up(q, g, near);
-    row.begin();
+    row.begin(g);
     policy(row);
     for (int t = 0; t < 3; ++t) terms[t] = row.terms[t];
     p.loss[q] = policy.total(T(terms[0]), T(terms[1]), T(terms[2]));
@@ -78,64 +89,72 @@ struct GramRow {
   // Distances of all columns, angles of the positives. False if one of them overflows.
   DRSL_INLINE bool load(int64_t q, T* g, uint64_t* near) const {
     const Rows<T>&x = *p.x, &r = *p.r;
-    const T own = x.norm2[size_t(q)];
+    const auto own = size_t(q);
     for (const int32_t j : r.duplicates) g[j] = g[r.representative[size_t(j)]];
-    bool finite = true;
     for (size_t i = 0; i < size_t(row.n); ++i) {
       const auto k = size_t(row.column[i]);
-      const T both = own + r.norm2[k], d2 = both - 2 * g[k];
-      row.near[i] = !(d2 > kNear<T> * both);
-      Pair pair;
-      if (row.near[i]) {
-        pair = exact_pair(x, q, r, int64_t(k), p.normalize);
-        finite &= std::isfinite(T(pair.distance));
-      } else {
-        const T cosine = (g[k] + x.shift[size_t(q)] + r.shift[k]) * x.inv_cos[size_t(q)] * r.inv_cos[k];
-        pair = {double(std::sqrt(d2)), double(std::clamp(cosine, T(-1), T(1)))};
-      }
-      row.d[i] = T(pair.distance);
-      row.cosine[i] = pair.cosine;
-      row.y[i] = T(0.5) + T(0.5) * T(pair.cosine);
+      const T cosine = (g[k] + x.shift[own] + r.shift[k]) * x.inv_cos[own] * r.inv_cos[k];
+      row.cosine[i] = double(std::clamp(cosine, T(-1), T(1)));
     }
+    for_each_left_out(q, g, [](T& gram) DRSL_LAMBDA { gram = -1; });  // far from near: nobody mends them
+    bool finite = convert(q, g, near);
+    T* const distance = row.distance.get();
+    for_each_left_out(q, distance, [](T& d) DRSL_LAMBDA { d = kInfinity; });
+    for_each_left_out(q, inverse, [](T& i) DRSL_LAMBDA { i = 0; });
+    for (size_t i = 0; i < size_t(row.n); ++i) {
+      const auto k = size_t(row.column[i]);
+      row.near[i] = near[k / kChunk] >> (k % kChunk) & 1;
+      if (row.near[i]) row.cosine[i] = exact_pair(x, q, r, int64_t(k), p.normalize).cosine;
+      row.d[i] = distance[k];
+      row.y[i] = T(0.5) + T(0.5) * T(row.cosine[i]);
+    }
+    for (int i = 0; i < row.n; ++i) distance[row.column[size_t(i)]] = kInfinity;
+    return finite;
+  }
 
-    // What is left out, and the positives, go to distance +∞.
-    for (int i = 0; i < row.n; ++i) g[row.column[size_t(i)]] = -kInfinity;
+  template <class F>
+  DRSL_INLINE void for_each_left_out(int64_t q, T* values, F f) const {
     const Selection& only = *p.selection;
-    if (only.self[size_t(q)] >= 0) g[only.self[size_t(q)]] = -kInfinity;
-    if (only.exclude) {
-      const uint8_t* out = only.exclude + q * r.count;
-      for (int64_t k = 0; k < r.count; ++k) g[k] = out[k] ? -kInfinity : g[k];
+    if (only.self[size_t(q)] >= 0) f(values[only.self[size_t(q)]]);
+    for (int64_t k = p.r->count; k < p.leading; ++k) f(values[k]);
+    if (!only.exclude) return;
+    const uint8_t* out = only.exclude + q * p.r->count;
+    for (int64_t k = 0; k < p.r->count; ++k) {
+      T v = values[k];
+      f(v);
+      values[k] = out[k] ? v : values[k];
     }
-    for (int64_t k = r.count; k < p.leading; ++k) g[k] = -kInfinity;
+  }
 
+  // Gram entries → distances and their inverses, near pairs mended and flagged.
+  DRSL_INLINE bool convert(int64_t q, const T* g, uint64_t* near) const {
+    const T own = p.x->norm2[size_t(q)];
+    bool finite = true;
     for (int64_t first = 0; first < p.leading; first += kChunk) {
-      const T* gram = g + first;
-      const T* theirs = r.norm2.data() + first;
-      T* d = row.distance.get() + first;
+      const T* theirs = p.r->norm2.data() + first;
+      T d2[kChunk];
       int any_near = 0;
 #pragma omp simd reduction(| : any_near)
       for (int k = 0; k < kChunk; ++k) {
-        const T both = own + theirs[k], d2 = both - 2 * gram[k];
-        any_near |= d2 > kNear<T> * both ? 0 : 1;
-        d[k] = std::sqrt(d2);
+        const T both = own + theirs[k];
+        d2[k] = both - 2 * g[first + k];
+        any_near |= d2[k] > kNear<T> * both ? 0 : 1;
       }
-      if (any_near) finite &= mend(q, first, gram, near);
+      roots(d2, kChunk, row.distance.get() + first, inverse + first);
+      if (any_near) finite &= mend(q, first, d2, near);
     }
     return finite;
   }
 
-  DRSL_INLINE bool mend(int64_t q, int64_t first, const T* gram, uint64_t* near) const {
+  DRSL_INLINE bool mend(int64_t q, int64_t first, const T* d2, uint64_t* near) const {
     bool finite = true;
     for (int64_t k = 0; k < kChunk; ++k) {
-      T& d = row.distance.get()[first + k];
-      if (gram[k] == -kInfinity) {
-        d = kInfinity;
-        continue;
-      }
       const T both = p.x->norm2[size_t(q)] + p.r->norm2[size_t(first + k)];
-      if (both - 2 * gram[k] > kNear<T> * both) continue;
-      d = T(exact_pair(*p.x, q, *p.r, first + k, p.normalize).distance);
+      if (d2[k] > kNear<T> * both || first + k >= p.r->count || !p.selection->left(q, first + k)) continue;
+      const T d = T(exact_pair(*p.x, q, *p.r, first + k, p.normalize).distance);
       finite &= std::isfinite(d);
+      row.distance.get()[first + k] = d;
+      inverse[first + k] = d < kSmallest<T> ? T(0) : 1 / d;
       near[first / kChunk] |= uint64_t(1) << k;
     }
     return finite;
@@ -145,25 +164,12 @@ struct GramRow {
     const Rows<T>&x = *p.x, &r = *p.r;
     const double weight = p.weight[q];
     const T w = T(weight);
-    // Negatives: ∂/∂d = −spread, so A = −c = spread / d.
-    for (int64_t first = 0; first < p.leading; first += kChunk) {
-      const T* charge = row.spread.get() + first;
-      const T* d = row.distance.get() + first;
-      if (!row.in_reach(first / kChunk)) {
-        for (int k = 0; k < kChunk; ++k) g[first + k] = 0;
-        continue;
-      }
 #pragma omp simd
-      for (int k = 0; k < kChunk; ++k) g[first + k] = w * charge[k] / d[k];
-      for (uint64_t flags = near[first / kChunk]; flags; flags &= flags - 1) {
-        const int k = __builtin_ctzll(flags);
-        if (d[k] < kSmallest<T>) g[first + k] = 0;
-      }
-    }
+    for (int64_t k = 0; k < p.leading; ++k) g[k] *= w * inverse[k];  // negatives: A = −c = charge / d
     for (size_t i = 0; i < size_t(row.n); ++i) {
       const auto k = size_t(row.column[i]);
       const double by_cosine = 0.5 * weight * double(row.grad_angle[i]);  // y = (1 + cos) / 2
-      const double by_distance = row.d[i] < kSmallest<T> ? 0.0 : weight * double(row.grad_distance[i]) / double(row.d[i]);
+      const double by_distance = weight * double(row.grad_distance[i]) * double(inverse[k]);
       g[k] = T(by_cosine * double(x.inv_cos[size_t(q)]) * double(r.inv_cos[k]) - by_distance);
       if (row.near[i]) near[k / kChunk] |= uint64_t(1) << (k % kChunk);
       if (!p.normalize) {
@@ -177,9 +183,9 @@ struct GramRow {
 
 // Queries [begin, end); gram and near start at the first of them.
 template <class T, class Policy>
-DRSL_INLINE void turn_rows(const Problem<T>& p, const Policy& policy, Row<T>& row, double* f, int64_t begin,
-                           int64_t end, T* gram, uint64_t* near) {
-  const GramRow<T, Policy> turn{p, policy, row, f};
+DRSL_INLINE void turn_rows(const Problem<T>& p, const Policy& policy, Worker<T>& worker, int64_t begin, int64_t end,
+                           T* gram, uint64_t* near) {
+  const GramRow<T, Policy> turn{p, policy, worker.row, worker.f.data(), worker.inverse.get()};
   for (int64_t q = begin; q < end; ++q)
     turn(q, gram + (q - begin) * p.leading, near + (q - begin) * (p.leading / kChunk));
 }

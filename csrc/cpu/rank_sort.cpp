@@ -25,8 +25,17 @@ struct RankSortTask {
   T* grad_cosine;
 };
 
+template <class T>
+struct RankWorker {
+  Row<T> row;
+  Buffer<T> charges;  // [G, padded]
+
+  RankWorker(int64_t padded, int64_t most_positives) : row(padded, most_positives), charges(padded) {}
+};
+
 template <class T, class Policy>
-DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, Row<T>& row, int64_t q) {
+DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWorker<T>& worker, int64_t q) {
+  Row<T>& row = worker.row;
   constexpr T infinity = std::numeric_limits<T>::infinity();
   const Selection& selection = t.selection;
   const int64_t G = selection.columns, padded = (G + kChunk - 1) / kChunk * kChunk;
@@ -61,11 +70,11 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, Row<T>
     row.y[i] = T(0.5) + T(0.5) * cosine[k];
     d[k] = infinity;
   }
-  row.begin();
+  row.begin(worker.charges.get());
   policy(row);
   for (int k = 0; k < 3; ++k) t.terms[q * 3 + k] = T(row.terms[k]);
   t.losses[q] = policy.total(T(row.terms[0]), T(row.terms[1]), T(row.terms[2]));
-  for (int64_t k = 0; k < G; ++k) grad_d[k] = -row.spread.get()[k];
+  for (int64_t k = 0; k < G; ++k) grad_d[k] = -row.spread[k];
   for (size_t i = 0; i < size_t(row.n); ++i) {
     grad_d[row.column[i]] = row.grad_distance[i];
     grad_c[row.column[i]] = T(0.5) * row.grad_angle[i];  // y = (1 + cos) / 2
@@ -73,13 +82,13 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, Row<T>
 }
 
 #define DRSL_RANK(Policy)                                                                                          \
-  DRSL_CLONES void rank(const RankSortTask<float>& t, const Policy<float>& policy, Row<float>& row, int64_t begin, \
+  DRSL_CLONES void rank(const RankSortTask<float>& t, const Policy<float>& policy, RankWorker<float>& w, int64_t begin,  \
                         int64_t end) {                                                                             \
-    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, row, q);                                             \
+    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, w, q);                                             \
   }                                                                                                                \
-  DRSL_CLONES void rank(const RankSortTask<double>& t, const Policy<double>& policy, Row<double>& row,             \
+  DRSL_CLONES void rank(const RankSortTask<double>& t, const Policy<double>& policy, RankWorker<double>& w,        \
                         int64_t begin, int64_t end) {                                                              \
-    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, row, q);                                             \
+    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, w, q);                                             \
   }
 DRSL_FOR_EACH_POLICY(DRSL_RANK)
 #undef DRSL_RANK
@@ -91,12 +100,12 @@ void rank_sort(const T* distance, const T* cosine, const Selection& selection, i
                const std::vector<double>& params, T* losses, T* terms, T* grad_distance, T* grad_cosine) {
   const int64_t G = selection.columns, tasks = task_count(rows * G, kGrain);
   const RankSortTask<T> task{distance, cosine, selection, losses, terms, grad_distance, grad_cosine};
-  std::vector<Row<T>> row;
+  std::vector<RankWorker<T>> workers;
   for (int64_t t = 0; t < tasks; ++t)
-    row.emplace_back((G + kChunk - 1) / kChunk * kChunk, selection.groups.largest());
+    workers.emplace_back((G + kChunk - 1) / kChunk * kChunk, selection.groups.largest());
   const bool known = with_policy<T>(loss, params, [&](const auto& policy) {
     for_tasks(tasks, rows, 1,
-              [&](int64_t t, int64_t begin, int64_t end) { rank(task, policy, row[size_t(t)], begin, end); });
+              [&](int64_t t, int64_t begin, int64_t end) { rank(task, policy, workers[size_t(t)], begin, end); });
   });
   STD_TORCH_CHECK(known, "drsl: no loss '", loss, "' with ", params.size(), " parameters");
 }

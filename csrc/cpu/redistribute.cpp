@@ -4,6 +4,7 @@
 
 #include "cpu/parallel.h"
 #include "cpu/product.h"
+#include "cpu/transpose.h"
 #include "cpu/vector.h"
 
 namespace drsl {
@@ -42,13 +43,15 @@ template <class T>
 DRSL_INLINE void symmetric_tile(const SymmetricTask<T>& t, int64_t block, int64_t begin, int64_t end) {
   const int64_t n = t.x.count, ld = t.c.leading, words = ld / kWord, dim = t.x.dim;
   const T* const a = t.c.a;
-  for (int64_t j0 = 0; j0 < n; j0 += kWord) {
-    const int64_t j1 = j0 + kWord < n ? j0 + kWord : n;
-    for (int64_t i = begin; i < end; ++i) {
-      T* s = t.s + (i - block) * ld;
-      for (int64_t j = j0; j < j1; ++j) s[j] = a[i * ld + j] + a[j * ld + i];
-    }
-  }
+  constexpr int64_t side = Tile<T>::kSide;
+  for (int64_t j = 0; j < n; j += side)  // whole tiles: rows and leading of A are padded
+    for (int64_t i = begin; i < end; i += side)
+      transposed_tile(a + j * ld + i, ld, [=](int k, const auto& column) DRSL_LAMBDA {
+        auto sum = column;
+        std::memcpy(&sum, a + (i + k) * ld + j, sizeof sum);
+        sum += column;
+        std::memcpy(t.s + (i + k - block) * ld + j, &sum, sizeof sum);
+      });
   // Near from either side: own flags, and the flags of the columns turned round.
   uint64_t any = 0;
   for (int64_t i = begin; i < end; ++i) {

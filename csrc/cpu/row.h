@@ -24,8 +24,9 @@ template <class T>
 class Row {
  public:
   Row(int64_t columns, int64_t most_positives)
-      : distance(columns), spread(columns), chunk_min_(size_t(columns / kChunk)) {
-    const size_t n = size_t(most_positives);
+      : distance(columns), chunk_min_(size_t(columns / kChunk)) {
+    const int64_t lanes = Simd<T>::kLanes;
+    const size_t n = size_t((most_positives + lanes - 1) / lanes * lanes);  // whole vectors are read and written
     for (std::vector<T>* v : {&d, &y, &false_positives, &grad_distance, &grad_angle, &negative_weight,
                               &missorted_weight, &angle_weight, &rank_, &error_, &target_rank_, &target_error_,
                               &missorted_})
@@ -46,12 +47,12 @@ class Row {
   std::vector<double> cosine;   // [n]
   std::vector<uint8_t> near;    // [n]
   int n = 0;
+  T* spread = nullptr;          // [columns] Σ_i negative_weight[i] H(d_i − d_j) goes here: what j is charged with
 
   // --- what a policy reads and writes ---------------------------------------------------------------------
-  PositiveSums<T> sums;
+  PositiveSums<T*> sums;
   std::vector<T> false_positives, grad_distance, grad_angle;
   std::vector<T> negative_weight, missorted_weight, angle_weight;
-  Buffer<T> spread;  // [columns] Σ_i negative_weight[i] H(d_i − d_j): what each negative is charged with
   double terms[3];
 
   int count() const { return n; }
@@ -70,13 +71,11 @@ class Row {
   }
 
   // After d, y, column, cosine, near and distance are in place.
-  DRSL_INLINE void begin() {
+  DRSL_INLINE void begin(T* charges) {
+    spread = charges;
     terms[0] = terms[1] = terms[2] = 0;
     for (int64_t c = 0; c < columns_ / kChunk; ++c) {
-      const T* at = distance.get() + c * kChunk;
-      T least = at[0];
-      for (int64_t k = 1; k < kChunk; ++k) least = at[k] < least ? at[k] : least;
-      chunk_min_[size_t(c)] = least;
+      chunk_min_[size_t(c)] = least(distance.get() + c * kChunk);
     }
     if (n >= kSortedFrom) sort_positives();
   }
@@ -109,7 +108,14 @@ class Row {
       sorted.assign(n, d.data(), y.data(), step);
       sorted.sums(sums);
     } else {
-      drsl::sum_positives(n, d.data(), y.data(), step, sums);
+      for_each_vector([&](size_t i) DRSL_LAMBDA {
+        const auto s = drsl::sum_positives(load(&d[i]), load(&y[i]), n, d.data(), y.data(), step);
+        store(sums.rank + i, s.rank);
+        store(sums.error + i, s.error);
+        store(sums.target_rank + i, s.target_rank);
+        store(sums.target_error + i, s.target_error);
+        store(sums.missorted + i, s.missorted);
+      });
     }
   }
 
@@ -117,21 +123,29 @@ class Row {
   template <class Step>
   DRSL_INLINE void spread_missorted(Step step) {
     T* const charge = rank_.data();  // the sums have been read
-    std::fill_n(charge, n, T(0));
-    if (n >= kSortedFrom)
+    if (n >= kSortedFrom) {
+      std::fill_n(charge, n, T(0));
       sorted_positives<Step>().spread_missorted(missorted_weight.data(), charge);
-    else
-      drsl::spread_missorted(n, d.data(), y.data(), step, missorted_weight.data(), charge);
+    } else {
+      for_each_vector([&](size_t j) DRSL_LAMBDA {
+        store(charge + j, missorted_charge(load(&d[j]), load(&y[j]), n, d.data(), y.data(), step,
+                                           missorted_weight.data()));
+      });
+    }
     for (size_t i = 0; i < size_t(n); ++i) grad_distance[i] -= charge[i];
   }
 
   template <class Step>
   DRSL_INLINE void spread_angles(Step step) {
-    std::fill_n(grad_angle.data(), n, T(0));
-    if (n >= kSortedFrom)
+    if (n >= kSortedFrom) {
+      std::fill_n(grad_angle.data(), n, T(0));
       sorted_positives<Step>().spread_angles(angle_weight.data(), grad_angle.data());
-    else
-      drsl::spread_angles(n, d.data(), step, angle_weight.data(), grad_angle.data());
+    } else {
+      for_each_vector([&](size_t j) DRSL_LAMBDA {
+        store(&grad_angle[j],
+              angle_pull(load(&d[j]), load(&angle_weight[j]), n, d.data(), step, angle_weight.data()));
+      });
+    }
     for (size_t i = 0; i < size_t(n); ++i) grad_angle[i] = -grad_angle[i];
   }
 
@@ -140,13 +154,13 @@ class Row {
     if (n >= kSortedFrom) return spread_negatives_sorted(step);
     using Vector = typename Simd<T>::Vector;
     constexpr int kVectors = kChunk / Simd<T>::kLanes;
-    std::fill_n(spread.get(), columns_, T(0));
+    std::fill_n(spread, columns_, T(0));
     for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
       Vector v[kVectors], sum[kVectors] = {};
       for (int k = 0; k < kVectors; ++k) v[k] = load(at + k * Simd<T>::kLanes);
       for (size_t i = 0; i < size_t(n); ++i)
         for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * step(d[i] - v[k]);
-      for (int k = 0; k < kVectors; ++k) store(spread.get() + first + k * Simd<T>::kLanes, sum[k]);
+      for (int k = 0; k < kVectors; ++k) store(spread + first + k * Simd<T>::kLanes, sum[k]);
     });
   }
 
@@ -171,6 +185,23 @@ class Row {
       return hard_;
     else
       return ramp_;
+  }
+
+  template <class F>
+  DRSL_INLINE void for_each_vector(F f) const {
+    for (int i = 0; i < n; i += Simd<T>::kLanes) f(size_t(i));
+  }
+
+  // Smallest of a chunk of numbers ≥ 0.
+  static DRSL_INLINE T least(const T* at) {
+    using Order = OrderOf<T>;
+    auto m = Order::bits(load(at));
+    for (int k = Simd<T>::kLanes; k < kChunk; k += Simd<T>::kLanes) m = Order::least(m, Order::bits(load(at + k)));
+    T lane[Simd<T>::kLanes];
+    store(lane, Order::number(m));
+    for (int half = Simd<T>::kLanes / 2; half; half /= 2)
+      for (int k = 0; k < half; ++k) lane[k] = lane[k] < lane[k + half] ? lane[k] : lane[k + half];
+    return lane[0];
   }
 
   template <class F>

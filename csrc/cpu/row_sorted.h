@@ -100,7 +100,7 @@ void Row<T>::spread_negatives_sorted(Step step) {
     weight_[i] = weight_[i + 1] + double(negative_weight[i]);
     moment_[i] = moment_[i + 1] + double(negative_weight[i]) * (double(d[i]) - double(d[0]));
   }
-  std::fill_n(spread.get(), columns_, T(0));
+  std::fill_n(spread, columns_, T(0));
   for_each_chunk_in_reach([&](const T* at, int64_t first) {
     for (int64_t k = 0; k < kChunk; ++k) {
       const auto a = size_t(place_[size_t(2 * (first + k))]), b = size_t(place_[size_t(2 * (first + k) + 1)]);
@@ -110,7 +110,7 @@ void Row<T>::spread_negatives_sorted(Step step) {
         charge += (weight_[a] - weight_[b]) * (0.5 - v * double(step.slope)) +
                   (moment_[a] - moment_[b]) * double(step.slope);
       }
-      spread.get()[first + k] = T(charge);
+      spread[first + k] = T(charge);
     }
   });
 }

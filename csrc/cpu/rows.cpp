@@ -105,7 +105,7 @@ void read(const In* x, int64_t count, int64_t dim, Rows<T>& rows) {
   rows.norm.resize(size_t(count));
   rows.inv_norm.resize(size_t(count));
   rows.inv_cos.resize(size_t(count));
-  rows.norm2.resize(size_t((count + 63) / 64 * 64));  // read in whole chunks
+  rows.norm2.resize(size_t(count / 64 * 64 + 128));  // read in whole chunks, as far as a row of coefficients
   rows.shift.assign(size_t(count), T(0));
   rows.bad.assign(size_t(count), 0);
   std::vector<double>& norm2 = rows.inv_norm;  // for a moment

@@ -24,6 +24,8 @@ Plan plan_cpu(const Shape& s) {
     return {Path::kEmpty, 0, 0, 0, "no query or no gallery entry: nothing counts"};
   Plan plan{};
   plan.leading = round_up(s.columns, kLine);
+  // Rows a power of two apart share cache sets: a column of them would not fit.
+  if (plan.leading * s.item % 1024 == 0) plan.leading += kLine;
   const int64_t flags = plan.leading / 8;  // bytes a row: one bit a pair
   const int64_t packed = (s.rows + (s.self ? 0 : s.columns)) * (s.dim + 8) * s.item;
   const int64_t whole = s.rows * (plan.leading * s.item + flags);
