@@ -175,7 +175,7 @@ def _step(x: Tensor, delta: float) -> Tensor:
     """H_delta(x) = clamp(x / (2 delta) + 1/2, 0, 1), or [x >= 0] for delta = 0."""
     if delta == 0:
         return (x >= 0).to(x.dtype)
-    return (x / max(2 * delta, torch.finfo(x.dtype).tiny) + 0.5).clamp(0, 1)
+    return (x / max(2 * delta, torch.finfo(x.dtype).tiny)).add_(0.5).clamp_(0, 1)
 
 
 @torch.no_grad()
@@ -189,7 +189,7 @@ def hats_at(d: Tensor, cosine: Tensor, p: Problem, delta: float) -> Hats:
     h = _step(d_i[..., :, None] - d_i[..., None, :], delta) * j_is  # [..., B, N, N]
     h = h.masked_fill(itself, 1) * i_is
     h_negative = _step(d_i[..., :, None] - d[..., None, :], delta)  # [..., B, N, G]
-    h_negative = h_negative * p.negative[:, None, :].to(d.dtype)
+    h_negative.mul_(p.negative[:, None, :])
     rank_positive = h.sum(-1, keepdim=True).clamp(min=1)  # 0 only on padding
     false_positive = h_negative.sum(-1, keepdim=True)
     rank = rank_positive + false_positive
