@@ -43,15 +43,25 @@ template <class T>
 DRSL_INLINE void symmetric_tile(const SymmetricTask<T>& t, int64_t block, int64_t begin, int64_t end) {
   const int64_t n = t.x.count, ld = t.c.leading, words = ld / kWord, dim = t.x.dim;
   const T* const a = t.c.a;
-  constexpr int64_t side = Tile<T>::kSide;
-  for (int64_t j = 0; j < n; j += side)  // whole tiles: rows and leading of A are padded
-    for (int64_t i = begin; i < end; i += side)
-      transposed_tile(a + j * ld + i, ld, [=](int k, const auto& column) DRSL_LAMBDA {
-        auto sum = column;
-        std::memcpy(&sum, a + (i + k) * ld + j, sizeof sum);
-        sum += column;
-        std::memcpy(t.s + (i + k - block) * ld + j, &sum, sizeof sum);
-      });
+  // Whole tiles, two a cache line: rows and leading of A are padded. Three strided streams of 64 rows are more than
+  // hardware prefetchers follow, so what comes next is asked for by hand.
+  constexpr int64_t side = Tile<T>::kSide, line = Simd<T>::kLanes, ahead = 2 * line;
+  for (int64_t j = 0; j < n; j += line)
+    for (int64_t i = begin; i < end; i += side) {
+      for (int64_t k = 0; k < side; ++k) {
+        __builtin_prefetch(a + (i + k) * ld + j + ahead);
+        __builtin_prefetch(t.s + (i + k - block) * ld + j + ahead, 1);
+      }
+      if ((i - begin) % line == 0 && j + ahead + line <= n)
+        for (int64_t k = 0; k < line; ++k) __builtin_prefetch(a + (j + ahead + k) * ld + i);
+      for (int64_t tile = j; tile < j + line; tile += side)
+        transposed_tile(a + tile * ld + i, ld, [=](int k, const auto& column) DRSL_LAMBDA {
+          auto sum = column;
+          std::memcpy(&sum, a + (i + k) * ld + tile, sizeof sum);
+          sum += column;
+          std::memcpy(t.s + (i + k - block) * ld + tile, &sum, sizeof sum);
+        });
+    }
   // Near from either side: own flags, and the flags of the columns turned round.
   uint64_t any = 0;
   for (int64_t i = begin; i < end; ++i) {

@@ -1,0 +1,105 @@
+"""python -m drsl_cuda: what was built, whether it is right here, and how fast it is here."""
+
+import argparse
+import statistics
+import sys
+import time
+
+import torch
+
+import drsl_cuda
+from drsl_cuda import functional, reference
+
+CHECKED = (  # name, (B, K, D), options
+    ("float64", (48, 4, 32), {}, torch.float64),
+    ("float32", (96, 4, 64), {}, torch.float32),
+    ("unit length", (64, 8, 32), {"normalize": True, "delta": 0.1}, torch.float64),
+    ("exact step", (48, 6, 16), {"delta": 0.0}, torch.float64),
+    ("many positives", (320, 160, 16), {}, torch.float64),
+    ("per query", (40, 4, 16), {"reduction": "none"}, torch.float64),
+)
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # docs/losses.md asks for no more
+TIMED = ((64, 4, 2048), (256, 4, 2048), (1024, 4, 512))
+
+
+def batch(size, per_identity, dim, dtype=torch.float32, seed=0):
+    """`size` random features of identities that have `per_identity` each, and their labels."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, dim, generator=generator, dtype=dtype)
+    return x, torch.arange(size) // per_identity
+
+
+def gradient(function, x, labels, options):
+    x = x.clone().requires_grad_()
+    loss = function(x, labels, **options)
+    loss.sum().backward()
+    return loss.detach(), x.grad
+
+
+def self_check(device):
+    """One line a case; whether all agree with the reference."""
+    agree = True
+    for name, shape, options, dtype in CHECKED:
+        x, labels = batch(*shape, dtype=dtype)
+        want = gradient(reference.drsl_loss, x, labels, options)
+        have = gradient(functional.drsl_loss, x.to(device), labels.to(device), options)
+        error = max(
+            float((h.cpu() - w).norm() / w.norm().clamp(min=1e-30)) for h, w in zip(have, want, strict=True)
+        )
+        good = error <= TOLERANCE[dtype]
+        agree &= good
+        print(f"  {name:<16} {error:.1e}  {'ok' if good else 'WRONG'}")
+    return agree
+
+
+def median_ms(step, seconds=0.7):
+    """Median time of a call, after two that do not count."""
+    times, end = [], time.perf_counter() + seconds
+    while len(times) < 5 or time.perf_counter() < end:
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return 1e3 * statistics.median(times[2:])
+
+
+def timing_table():
+    print(f"  {'(B, K, D)':<16} {'DRSLLoss':>10} {'reference':>10} {'two products':>13}   milliseconds")
+    for shape in TIMED:
+        x, labels = batch(*shape)
+        s = torch.randn(len(x), len(x))
+        leaf = x.clone().requires_grad_()
+
+        def step(loss, leaf=leaf, labels=labels):
+            leaf.grad = None
+            loss(leaf, labels).backward()
+
+        ours = median_ms(lambda: step(drsl_cuda.DRSLLoss()))
+        theirs = median_ms(lambda: step(drsl_cuda.DRSLLoss(backend="reference")))
+        floor = median_ms(lambda x=x, s=s: (x @ x.T, s @ x))
+        print(f"  {shape!s:<16} {ours:>10.2f} {theirs:>10.2f} {floor:>13.2f}")
+    print("  forward + backward; any implementation pays for the products X @ X.T and S @ X")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m drsl_cuda", description=__doc__)
+    parser.add_argument("--no-timing", action="store_true", help="only what was built and the self-check")
+    arguments = parser.parse_args(arguments)
+
+    print("drsl_cuda")
+    for key, value in drsl_cuda.build_info().items():
+        print(f"  {key:<12} {value}")
+    x, labels = batch(64, 4, 2048)
+    print(f"\nA batch of 64 × 2048 would go this way\n  {drsl_cuda.explain(x, labels)}")
+    agree = True
+    devices = [d for d in drsl_cuda.build_info()["devices"] if d == "cpu" or torch.cuda.is_available()]
+    for device in devices:
+        print(f"\nSelf-check on {device}: relative distance from the reference, loss and gradient")
+        agree &= self_check(device)
+    if not arguments.no_timing:
+        print("\nTime on this machine's CPU")
+        timing_table()
+    return 0 if agree else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
