@@ -59,7 +59,11 @@ def problems(draw):
 
 
 @settings(
-    max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    database=None,
+    max_examples=250,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
 )
 @given(problems())
 def test_native_matches_the_oracle(problem):
