@@ -17,7 +17,7 @@ STABLE_TORCH_LIBRARY(drsl, m) {
       "Tensor? gallery) -> (Tensor grad_x, Tensor grad_gallery)");
 
   // All three, a block of rows at a time. reduction: 0 none, 1 mean, 2 sum. The gradients are those of the reduced
-  // loss, or of Σ row_weight · loss if row_weight [.., B] is given; what is not asked for is empty.
+  // loss, or of Σ row_weight · loss if row_weight [.., B] is given, in the accumulation type; empty if not asked for.
   m.def(
       "embedding_loss(Tensor x, Tensor labels, Tensor? gallery, Tensor? gallery_labels, Tensor? self_index, "
       "Tensor? exclude, Tensor? row_weight, str loss, float[] params, bool normalize, int reduction, bool grad_x, "

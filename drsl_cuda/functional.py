@@ -3,7 +3,7 @@
 Every function checks its arguments, then runs natively or through drsl_cuda.reference.
 """
 
-from drsl_cuda import _check, _ops, reference
+from drsl_cuda import _autograd, _check, _ops, reference
 from drsl_cuda.terms import DRSLTerms
 
 __all__ = ["drsl_loss", "pairwise_distance_angle"]
@@ -102,6 +102,6 @@ def _embedding_loss(name, problem, options, normalize, reduction):
     """Loss and detached terms of the operator that runs all stages fused."""
     _check.choice("reduction", reduction, REDUCTIONS)
     _check.flag("normalize", normalize)
-    return _ops.embedding_loss(
+    return _autograd.embedding_loss(
         *problem, name, list(options.values()), normalize, REDUCTIONS[reduction]
     )

@@ -69,7 +69,7 @@ void triangle(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad) {
   const Rows<T>& x = *p.x;
   const int64_t n = x.count, ld = plan.leading, words = ld / kChunk;
   const Buffer<T> gram((n + kChunk - 1) / kChunk * kChunk * ld);  // whole tiles
-  const Buffer<uint64_t> near(n * words);
+  const Buffer<uint64_t> near((n + kChunk - 1) / kChunk * kChunk * words);
   std::vector<Worker<T>> workers = workers_for(plan, p);
   for (int64_t first = 0; first < n; first += plan.block_rows) {
     const int64_t rows = std::min(plan.block_rows, n - first), next = first + rows;
@@ -84,7 +84,10 @@ void triangle(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad) {
   }
   if (!grad) return;
   add_f(workers, p.radial);
-  redistribute_triangle<T>({gram.get(), near.get(), ld, p.normalize}, x, p.radial, plan.block_rows, grad);
+  const int64_t padded = (n + kChunk - 1) / kChunk * kChunk;
+  std::fill(gram.get() + n * ld, gram.get() + padded * ld, T(0));
+  std::fill(near.get() + n * words, near.get() + padded * words, uint64_t(0));
+  redistribute_triangle<T>({gram.get(), near.get(), ld, p.normalize}, x, p.radial, grad);
   if (p.normalize) project(x, grad);
 }
 

@@ -97,7 +97,7 @@ struct GramRow {
       row.cosine[i] = double(std::clamp(cosine, T(-1), T(1)));
     }
     for_each_left_out(q, g, [](T& gram) DRSL_LAMBDA { gram = -1; });  // far from near: nobody mends them
-    bool finite = convert(q, g, near);
+    const bool finite = convert(q, g, near);
     T* const distance = row.distance.get();
     for_each_left_out(q, distance, [](T& d) DRSL_LAMBDA { d = kInfinity; });
     for_each_left_out(q, inverse, [](T& i) DRSL_LAMBDA { i = 0; });
@@ -129,7 +129,6 @@ struct GramRow {
   // Gram entries → distances and their inverses, near pairs mended and flagged.
   DRSL_INLINE bool convert(int64_t q, const T* g, uint64_t* near) const {
     const T own = p.x->norm2[size_t(q)];
-    bool finite = true;
     for (int64_t first = 0; first < p.leading; first += kChunk) {
       const T* theirs = p.r->norm2.data() + first;
       T d2[kChunk];
@@ -141,34 +140,44 @@ struct GramRow {
         any_near |= d2[k] > kNear<T> * both ? 0 : 1;
       }
       roots(d2, kChunk, row.distance.get() + first, inverse + first);
-      if (any_near) finite &= mend(q, first, d2, near);
+      if (any_near) mend(q, first, d2, near);
+    }
+    return p.normalize || p.x->unit == 1 || change_unit(q);
+  }
+
+  // Distances in the unit of the rows given. They may overflow: only here, the rows' own unit keeps them small.
+  DRSL_INLINE bool change_unit(int64_t q) const {
+    bool finite = true;
+    const T unit = T(p.x->unit);
+    for (int64_t k = 0; k < p.r->count; ++k) {
+      T& d = row.distance.get()[k];
+      d *= unit;
+      if (d < kSmallest<T>) inverse[k] = 0;
+      finite &= std::isfinite(d) || !p.selection->left(q, k);
     }
     return finite;
   }
 
-  DRSL_INLINE bool mend(int64_t q, int64_t first, const T* d2, uint64_t* near) const {
-    bool finite = true;
+  DRSL_INLINE void mend(int64_t q, int64_t first, const T* d2, uint64_t* near) const {
     for (int64_t k = 0; k < kChunk; ++k) {
       const T both = p.x->norm2[size_t(q)] + p.r->norm2[size_t(first + k)];
       if (d2[k] > kNear<T> * both || first + k >= p.r->count || !p.selection->left(q, first + k)) continue;
       const T d = T(exact_pair(*p.x, q, *p.r, first + k, p.normalize).distance);
-      finite &= std::isfinite(d);
       row.distance.get()[first + k] = d;
       inverse[first + k] = d < kSmallest<T> ? T(0) : 1 / d;
       near[first / kChunk] |= uint64_t(1) << k;
     }
-    return finite;
   }
 
   DRSL_INLINE void coefficients(int64_t q, T* g, uint64_t* near) const {
     const Rows<T>&x = *p.x, &r = *p.r;
-    const double weight = p.weight[q];
+    const double weight = p.weight[q], half_in_units = p.normalize ? 0.5 : 0.5 / x.unit;
     const T w = T(weight);
 #pragma omp simd
     for (int64_t k = 0; k < p.leading; ++k) g[k] *= w * inverse[k];  // negatives: A = −c = charge / d
     for (size_t i = 0; i < size_t(row.n); ++i) {
       const auto k = size_t(row.column[i]);
-      const double by_cosine = 0.5 * weight * double(row.grad_angle[i]);  // y = (1 + cos) / 2
+      const double by_cosine = half_in_units * weight * double(row.grad_angle[i]);  // y = (1 + cos) / 2
       const double by_distance = weight * double(row.grad_distance[i]) * double(inverse[k]);
       g[k] = T(by_cosine * double(x.inv_cos[size_t(q)]) * double(r.inv_cos[k]) - by_distance);
       if (row.near[i]) near[k / kChunk] |= uint64_t(1) << (k % kChunk);

@@ -42,9 +42,6 @@ class GradientOutput {
     else
       return out_ ? store_.get() : nullptr;
   }
-  void clear() const {
-    for (int64_t k = 0; get() && k < count_; ++k) get()[k] = 0;
-  }
   void finish() const {
     if constexpr (!std::is_same_v<T, In>)
       for (int64_t k = 0; out_ && k < count_; ++k) out_[k] = In(store_.get()[k]);

@@ -21,34 +21,31 @@ template <class T>
 constexpr T kSmallest = std::numeric_limits<T>::min();
 
 struct Pair {
-  double distance, cosine;
+  double distance, cosine;  // the distance in units of the rows; between unit rows if normalising
 };
+
+// |scale_x x − scale_r r|. Without scales the rows may be so long or short that squares leave the range of double.
+template <class T>
+DRSL_INLINE double exact_distance(const Rows<T>& xs, int64_t i, const Rows<T>& rs, int64_t j, bool normalize) {
+  const T* x = xs.exact_row(i);
+  const T* r = rs.exact_row(j);
+  if (normalize) {
+    return std::sqrt(difference_squared(x, xs.inv_norm[size_t(i)], r, rs.inv_norm[size_t(j)], xs.dim));
+  }
+  double scale = 1;
+  if constexpr (std::is_same_v<T, double>) {  // squares of float never do
+    const double longest = std::max(xs.norm[size_t(i)], rs.norm[size_t(j)]);
+    if (longest > 1e140 || (longest > 0 && longest < 1e-140)) scale = std::min(1 / longest, 1e300);
+  }
+  return std::sqrt(difference_squared(x, scale, r, scale, xs.dim)) / scale;
+}
 
 template <class T>
 DRSL_INLINE Pair exact_pair(const Rows<T>& xs, int64_t i, const Rows<T>& rs, int64_t j, bool normalize) {
   j = rs.representative[size_t(j)];
-  const T* x = xs.exact_row(i);
-  const T* r = rs.exact_row(j);
-  const double nx = xs.norm[size_t(i)], nr = rs.norm[size_t(j)];
   const double ix = xs.inv_norm[size_t(i)], ir = rs.inv_norm[size_t(j)];
-  double scale = 1;  // squares of float never leave the range of double
-  if constexpr (std::is_same_v<T, double>) {
-    const double longest = std::max(nx, nr);
-    if (longest > 1e140 || (longest > 0 && longest < 1e-140)) scale = 1 / longest;
-    if (!std::isfinite(scale)) scale = 1 / std::numeric_limits<double>::min();
-  }
-  const double d = std::sqrt(difference_squared(x, r, xs.dim, scale)) / scale;
-  double cosine = 0;
-  if (scale == 1) {
-    cosine = dot(x, r, xs.dim) * ix * ir;
-  } else {
-    for (int64_t k = 0; k < xs.dim; ++k) cosine += (double(x[k]) * ix) * (double(r[k]) * ir);
-  }
-  cosine = std::clamp(cosine, -1.0, 1.0);
-  if (!normalize) return {d, cosine};
-  if (ix == 0 || ir == 0) return {ix == ir ? 0.0 : 1.0, 0.0};
-  const double radial = nx - nr;  // unit rows: d² = (|x − r|² − (|x| − |r|)²) / |x||r|
-  return {std::sqrt(std::max(0.0, ((d - radial) * ix) * ((d + radial) * ir))), cosine};
+  const double along = scaled_dot(xs.exact_row(i), ix, rs.exact_row(j), ir, xs.dim);
+  return {exact_distance(xs, i, rs, j, normalize), std::clamp(along, -1.0, 1.0)};
 }
 
 }  // namespace drsl

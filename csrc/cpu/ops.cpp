@@ -1,4 +1,5 @@
 // The operators on a CPU: tensors in, tensors out. What they compute is in the files named like them.
+#include <algorithm>
 #include <cmath>
 
 #include "cpu/embedding_loss.h"
@@ -133,8 +134,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
 
   const Tensor out = empty(each ? e.shape({e.B}) : std::vector<int64_t>{}, acc_type);
   const Tensor out_terms = empty(each ? e.shape({e.B, 3}) : std::vector<int64_t>{3}, acc_type);
-  const Tensor grad_x = want_x ? empty(e.shape({e.B, e.D}), e.type()) : empty({0}, e.type());
-  const Tensor grad_r = want_gallery ? empty(e.shape({e.G, e.D}), e.type()) : empty({0}, e.type());
+  // In the accumulation type: they have yet to be multiplied by the derivative of what follows the loss.
+  const Tensor grad_x = want_x ? empty(e.shape({e.B, e.D}), acc_type) : empty({0}, acc_type);
+  const Tensor grad_r = want_gallery ? empty(e.shape({e.G, e.D}), acc_type) : empty({0}, acc_type);
 
   dispatch(e.type(), [&](auto in, auto acc) {
     using In = decltype(in);
@@ -153,20 +155,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     for (int64_t s = 0; s < e.S; ++s) {
       if (given)
         for (size_t q = 0; q < B; ++q) weight[q] = share * double(data<T>(given)[size_t(s) * B + q]);
-      GradientOutput<T, In> to_x(want_x ? data<In>(grad_x) + s * e.B * e.D : nullptr, e.B * e.D);
-      GradientOutput<T, In> to_r(want_gallery ? data<In>(grad_r) + s * e.G * e.D : nullptr, e.G * e.D);
+      T* const to_x = want_x ? data<T>(grad_x) + s * e.B * e.D : nullptr;
+      T* const to_r = want_gallery ? data<T>(grad_r) + s * e.G * e.D : nullptr;
       if (plan.path == Path::kEmpty) {
-        to_x.clear();
-        to_r.clear();
+        if (to_x) std::fill_n(to_x, e.B * e.D, T(0));
+        if (to_r) std::fill_n(to_r, e.G * e.D, T(0));
       } else {
         Rows<T> rows, others;
         pack(data<In>(e.x) + s * e.B * e.D, e.B, e.D, normalize, rows,
              e.gallery ? data<In>(e.gallery) + s * e.G * e.D : nullptr, e.G, others);
         embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection, weight.data(), loss, params,
-                          normalize, {losses.data(), terms.data()}, to_x.get(), to_r.get());
+                          normalize, {losses.data(), terms.data()}, to_x, to_r);
       }
-      to_x.finish();
-      to_r.finish();
       for (size_t q = 0; q < B; ++q) {
         if (each) {
           data<T>(out)[size_t(s) * B + q] = T(losses[q]);

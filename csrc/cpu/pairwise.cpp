@@ -47,6 +47,7 @@ DRSL_INLINE void convert_rows(const PairwiseTask<T>& t, int64_t begin, int64_t e
       d[k] = T(pair.distance);
       c[k] = T(pair.cosine);
     }
+    for (int64_t k = first; x.unit != 1 && k < r.count; ++k) d[k] *= T(x.unit);
     for (int64_t k = first; t.self && k < r.count; ++k) {
       t.distance[k * r.count + i] = d[k];
       t.cosine[k * r.count + i] = c[k];

@@ -20,11 +20,10 @@ struct Coefficients {
   bool normalize;
 };
 
-// The gallery is the batch and all of A is there: S = A + Aᵀ, one product. grad [B, D] is overwritten;
-// diagonal [B] is e + f.
+// The gallery is the batch and all of A is there, rows and columns padded to whole tiles of 64: S = A + Aᵀ, one
+// product. grad [B, D] is overwritten; diagonal [B] is e + f.
 template <class T>
-void redistribute_triangle(const Coefficients<T>& c, const Rows<T>& x, const double* diagonal, int64_t block_rows,
-                           T* grad);
+void redistribute_triangle(const Coefficients<T>& c, const Rows<T>& x, const double* diagonal, T* grad);
 
 // Rows [first, first + count) of A. Adds to grad_x [B, D] and, unless null, to grad_r [G, D] (they may be one
 // array) all but f_k r_k and the column sums, which gather in column_sum [G] until finish_gallery.

@@ -25,16 +25,17 @@ struct MatrixTask {
 template <class T>
 void coefficients(const MatrixTask<T>& t, int64_t begin, int64_t end, T* a, uint64_t* near, double* f) {
   const int64_t G = t.r.count, words = t.leading / 64;
+  const double unit = t.x.unit;
   for (int64_t q = begin; q < end; ++q, a += t.leading, near += words) {
     for (int64_t w = 0; w < words; ++w) near[w] = 0;
     const double ix = t.x.inv_norm[size_t(q)];
     double e = 0;
     for (int64_t k = 0; k < G; ++k) {
-      const double gd = double(t.grad_distance[q * G + k]), gc = double(t.grad_cosine[q * G + k]);
+      const double gd = double(t.grad_distance[q * G + k]), gc = double(t.grad_cosine[q * G + k]) / unit;
       const double d = double(t.distance[q * G + k]), cosine = double(t.cosine[q * G + k]);
       const double ir = t.r.inv_norm[size_t(k)];
       // Where nothing is passed on, nothing is computed: d may be NaN there.
-      double s = gd == 0 || d < double(kSmallest<T>) ? 0.0 : -gd / d;
+      double s = gd == 0 || d < double(kSmallest<T>) ? 0.0 : -gd / (d / unit);
       if (gc != 0) {
         s += gc * ix * ir;
         e += gc * ix * (ir - cosine * ix);
@@ -42,7 +43,7 @@ void coefficients(const MatrixTask<T>& t, int64_t begin, int64_t end, T* a, uint
       }
       a[k] = T(s);
       const T both = t.x.norm2[size_t(q)] + t.r.norm2[size_t(k)];
-      if (!(T(d * d) > kNear<T> * both)) near[k / 64] |= uint64_t(1) << (k % 64);
+      if (!(T(d / unit * (d / unit)) > kNear<T> * both)) near[k / 64] |= uint64_t(1) << (k % 64);
     }
     t.e[q] = e;
   }

@@ -3,6 +3,7 @@
 #include <torch/headeronly/util/BFloat16.h>
 #include <torch/headeronly/util/Half.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -27,6 +28,11 @@ template <>
 struct Safe<double> {
   static constexpr double kLow = 1e-280, kHigh = 1e300;
 };
+
+template <class T>
+bool is_safe(double norm2) {
+  return norm2 >= Safe<T>::kLow && norm2 <= Safe<T>::kHigh;
+}
 
 DRSL_CLONES void squared_norms(const float* x, int64_t begin, int64_t end, int64_t dim, double* out) {
   for (int64_t i = begin; i < end; ++i) out[i] = dot(x + i * dim, x + i * dim, dim);
@@ -128,13 +134,40 @@ void read(const In* x, int64_t count, int64_t dim, Rows<T>& rows) {
 
   for (size_t i = 0; i < size_t(count); ++i) {
     const double n2 = norm2[i];
-    const bool safe = n2 >= Safe<T>::kLow && n2 <= Safe<T>::kHigh;
-    rows.norm[i] = safe ? std::sqrt(n2) : careful_norm(rows.exact_row(int64_t(i)), dim);
+    rows.norm[i] = is_safe<T>(n2) ? std::sqrt(n2) : careful_norm(rows.exact_row(int64_t(i)), dim);
     rows.bad[i] = !std::isfinite(rows.norm[i]);
     rows.any_bad |= rows.bad[i];
     const double smallest = std::sqrt(double(std::numeric_limits<T>::min()));
     rows.inv_norm[i] = rows.bad[i] || rows.norm[i] < smallest ? 0.0 : 1.0 / rows.norm[i];
-    rows.norm2[i] = safe || rows.norm[i] == 0 ? T(n2) : std::numeric_limits<T>::infinity();
+  }
+}
+
+// The power of two next to the longest row, if its square leaves the safe range.
+template <class T>
+double common_unit(const Rows<T>& x, const Rows<T>& r) {
+  double longest = 0;
+  for (const Rows<T>* rows : {&x, &r})
+    for (size_t i = 0; i < size_t(rows->count); ++i)
+      if (!rows->bad[i]) longest = std::max(longest, rows->norm[i]);
+  if (longest == 0 || is_safe<T>(longest * longest)) return 1;
+  constexpr int most = std::numeric_limits<T>::max_exponent - 2;  // unit and 1 / unit are numbers of T
+  return std::ldexp(1.0, std::clamp(std::ilogb(longest), -most, most));
+}
+
+template <class T>
+void change_unit(Rows<T>& rows, double unit) {
+  rows.unit = unit;
+  if (unit != 1) {
+    Buffer<T> scaled(rows.count * rows.dim);
+    for (int64_t k = 0; k < rows.count * rows.dim; ++k) scaled.get()[k] = T(double(rows.exact[k]) / unit);
+    rows.exact_store = std::move(scaled);
+    rows.exact = rows.exact_store.get();
+  }
+  for (size_t i = 0; i < size_t(rows.count); ++i) {
+    rows.norm[i] /= unit;
+    rows.inv_norm[i] *= unit;
+    const double n2 = rows.norm[i] * rows.norm[i];
+    rows.norm2[i] = n2 == 0 || is_safe<T>(n2) ? T(n2) : std::numeric_limits<T>::infinity();
   }
 }
 
@@ -208,6 +241,9 @@ void pack(const In* x, int64_t count, int64_t dim, bool normalize, Rows<T>& rows
           int64_t gallery_count, Rows<T>& gallery_rows) {
   read(x, count, dim, rows);
   if (gallery) read(gallery, gallery_count, dim, gallery_rows);
+  const double unit = common_unit(rows, gallery ? gallery_rows : rows);
+  change_unit(rows, unit);
+  if (gallery) change_unit(gallery_rows, unit);
   double centre_norm2 = 0;
   const std::vector<T> centre =
       common_centre(rows, gallery ? gallery_rows : rows, normalize, centre_norm2);

@@ -5,6 +5,8 @@
 //   operand   the rows that enter products: unit length if normalising, minus a common centre where the rows
 //             share one, zero where a row holds NaN or infinity (0 · NaN must not leak out of a product)
 //
+// Both are divided by `unit`, a power of two: 1, unless squares of the numbers given would overflow or vanish.
+//
 // A centre leaves differences as they are, so distances and gradients do not notice, but Gram entries stop
 // cancelling where all rows point the same way, as features after a ReLU do. Cosines get it back by `shift`.
 #include <cstdint>
@@ -17,11 +19,12 @@ namespace drsl {
 template <class T>
 struct Rows {
   int64_t count = 0, dim = 0;
-  const T* exact = nullptr;    // [count, dim]
+  const T* exact = nullptr;    // [count, dim], in units
   const T* operand = nullptr;  // [count, dim]
 
-  std::vector<double> norm;      // |x|, of the rows as given
-  std::vector<double> inv_norm;  // 1 / |x|, or 0 where the row counts as zero
+  double unit = 1;               // the same for both sides
+  std::vector<double> norm;      // |x| of the exact rows
+  std::vector<double> inv_norm;  // 1 / |x|, or 0 where the row, as given, counts as zero
   std::vector<T> inv_cos;        // what an operand's product is multiplied by to give a cosine
   std::vector<T> norm2;          // |operand|², +∞ where products with the row cannot be trusted
   std::vector<T> shift;          // operand·m + |m|²/2 for centre m: x·r = x'·r' + shift_x + shift_r

@@ -46,17 +46,31 @@ DRSL_INLINE double dot(const T* x, const T* r, int64_t n) {
       [=](int64_t k) DRSL_LAMBDA { return double(x[k]) * double(r[k]); });
 }
 
-// |scale (x − r)|²
+// Σ (a x)(b r)
 template <class T>
-DRSL_INLINE double difference_squared(const T* x, const T* r, int64_t n, double scale) {
+DRSL_INLINE double scaled_dot(const T* x, double a, const T* r, double b, int64_t n) {
+  return sum_terms(
+      n, [=](int64_t k) DRSL_LAMBDA { return (Wide::load(x + k) * a) * (Wide::load(r + k) * b); },
+      [=](int64_t k) DRSL_LAMBDA { return (double(x[k]) * a) * (double(r[k]) * b); });
+}
+
+// a x − b r, as a (x − r) + (a − b) r: exactly 0 for equal rows and scales, with fused multiplication or without.
+template <class V>
+DRSL_INLINE V scaled_difference(double a, V x, double b, V r) {
+  return a * (x - r) + (a - b) * r;
+}
+
+// |a x − b r|²
+template <class T>
+DRSL_INLINE double difference_squared(const T* x, double a, const T* r, double b, int64_t n) {
   return sum_terms(
       n,
       [=](int64_t k) DRSL_LAMBDA {
-        const Wide::Vector e = (Wide::load(x + k) - Wide::load(r + k)) * scale;
+        const Wide::Vector e = scaled_difference(a, Wide::load(x + k), b, Wide::load(r + k));
         return e * e;
       },
       [=](int64_t k) DRSL_LAMBDA {
-        const double e = (double(x[k]) - double(r[k])) * scale;
+        const double e = scaled_difference(a, double(x[k]), b, double(r[k]));
         return e * e;
       });
 }
@@ -65,7 +79,7 @@ DRSL_INLINE double difference_squared(const T* x, const T* r, int64_t n, double 
 template <class T>
 DRSL_INLINE void add_difference(T* out, double s, double a, const T* r, double b, const T* x, int64_t n) {
 #pragma omp simd
-  for (int64_t k = 0; k < n; ++k) out[k] += T(s * (a * double(r[k]) - b * double(x[k])));
+  for (int64_t k = 0; k < n; ++k) out[k] += T(s * scaled_difference(a, double(r[k]), b, double(x[k])));
 }
 
 // out += s x

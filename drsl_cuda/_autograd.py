@@ -1,0 +1,150 @@
+"""Derivatives of the operators.
+
+The fused operator returns its gradient with its loss: the rows are at hand then, and nothing has to
+be computed twice. With reduction "none" the weights of the queries come with the backward pass, so
+the gradient is computed there. Gradients stay in the accumulation type until they are multiplied
+with the derivative of what follows the loss: a loss scale is there to save what float16 cannot hold.
+"""
+
+import torch
+
+from drsl_cuda._ops import EMBEDDING_LOSS, NONE, REDISTRIBUTE
+
+
+def _refuse(name, *gradients):
+    """A gradient is an output like any other to autograd: whoever differentiates one arrives here."""
+    if any(gradient is not None for gradient in gradients):
+        raise RuntimeError(f"drsl_cuda: {name} has a first derivative only")
+
+
+def _no_derivative(name):
+    def backward(ctx, *gradients):
+        _refuse(name, *gradients)
+
+    torch.library.register_autograd(f"drsl::{name}", backward)
+
+
+_no_derivative("rank_sort")
+_no_derivative("redistribute")
+
+
+def _pairwise_setup(ctx, inputs, output):
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*inputs, *output)
+
+
+def _pairwise_backward(ctx, grad_distance, grad_cosine):
+    x, gallery, distance, cosine = ctx.saved_tensors
+    grad_distance = torch.zeros_like(distance) if grad_distance is None else grad_distance
+    grad_cosine = torch.zeros_like(cosine) if grad_cosine is None else grad_cosine
+    grad_x, grad_gallery = REDISTRIBUTE(grad_distance, grad_cosine, distance, cosine, x, gallery)
+    return grad_x, None if gallery is None else grad_gallery
+
+
+torch.library.register_autograd("drsl::pairwise", _pairwise_backward, setup_context=_pairwise_setup)
+
+
+# The operator called directly, or traced: x, gallery are inputs 0 and 2, gradients are outputs 2 and 3.
+
+
+def _loss_setup(ctx, inputs, output):
+    ctx.set_materialize_grads(False)
+    ctx.arguments = inputs[7:11]  # loss, params, normalize, reduction
+    ctx.dtype = inputs[0].dtype
+    ctx.save_for_backward(*(inputs[:6] if inputs[10] == NONE else output[2:]))
+
+
+def _loss_backward(ctx, grad_loss, *others):
+    _refuse(f"{ctx.arguments[0]} loss", *others)
+    wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+    if ctx.arguments[3] == NONE:
+        gradients = EMBEDDING_LOSS(*ctx.saved_tensors, grad_loss, *ctx.arguments, *wanted)[2:]
+    else:
+        gradients = (gradient * grad_loss for gradient in ctx.saved_tensors)
+    grad_x, grad_gallery = (
+        gradient.to(ctx.dtype) if want else None
+        for gradient, want in zip(gradients, wanted, strict=True)
+    )
+    return grad_x, None, grad_gallery, *[None] * 10
+
+
+torch.library.register_autograd("drsl::embedding_loss", _loss_backward, setup_context=_loss_setup)
+
+
+# The same on a shorter way: what register_autograd adds to a call outweighs a small batch.
+
+
+class _FirstDerivativeOnly(torch.autograd.Function):
+    """A gradient, tied to what it is a gradient of, so that differentiating it raises."""
+
+    @staticmethod
+    def forward(ctx, name, gradient, *inputs):
+        ctx.name = name
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        _refuse(ctx.name, gradient)
+
+
+class _EagerEmbeddingLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gallery, labels, gallery_labels, self_index, exclude, *arguments):
+        problem = (x, labels, gallery, gallery_labels, self_index, exclude)
+        later = arguments[3] == NONE
+        wanted = [want and not later for want in ctx.needs_input_grad[:2]]
+        with torch._C._AutoDispatchBelowAutograd():
+            loss, terms, *gradients = EMBEDDING_LOSS(*problem, None, *arguments, *wanted)
+        ctx.arguments = arguments
+        ctx.dtype = x.dtype
+        ctx.gradients = None if later else gradients
+        ctx.save_for_backward(*problem)
+        ctx.mark_non_differentiable(terms)
+        ctx.set_materialize_grads(False)
+        return loss, terms
+
+    @staticmethod
+    def backward(ctx, grad_loss, _):
+        wanted = ctx.needs_input_grad[:2]
+        nothing = (None,) * (len(ctx.needs_input_grad) - 2)
+        if grad_loss is None:
+            return None, None, *nothing
+        with torch.no_grad():
+            gradients = _EagerEmbeddingLoss.gradients(ctx, grad_loss, wanted)
+        if torch.is_grad_enabled():  # create_graph
+            inputs = ctx.saved_tensors[0], ctx.saved_tensors[2]
+            name = f"{ctx.arguments[0]} loss"
+            gradients = [
+                gradient if gradient is None else _FirstDerivativeOnly.apply(name, gradient, *inputs)
+                for gradient in gradients
+            ]
+        return *gradients, *nothing
+
+    @staticmethod
+    def gradients(ctx, grad_loss, wanted):
+        """Gradients of x and gallery, None where not wanted; they are the caller's to keep."""
+        weights = grad_loss if ctx.arguments[3] == NONE else None
+        have, ctx.gradients = ctx.gradients, None  # handed over: a second backward computes anew
+        if have is None:
+            with torch._C._AutoDispatchBelowAutograd():
+                have = EMBEDDING_LOSS(*ctx.saved_tensors, weights, *ctx.arguments, *wanted)[2:]
+        if weights is None and not (grad_loss.is_cpu and grad_loss.item() == 1.0):
+            have = [gradient.mul_(grad_loss) for gradient in have]
+        return [
+            gradient.to(ctx.dtype) if want else None
+            for gradient, want in zip(have, wanted, strict=True)
+        ]
+
+
+def embedding_loss(
+    x, labels, gallery, gallery_labels, self_index, exclude, loss, params, normalize, reduction
+):
+    """(loss, terms) of the fused operator, differentiable in x and gallery; terms are detached."""
+    problem = (labels, gallery_labels, self_index, exclude)
+    arguments = (loss, params, normalize, reduction)
+    if not torch.compiler.is_compiling():
+        return _EagerEmbeddingLoss.apply(x, gallery, *problem, *arguments)
+    now = torch.is_grad_enabled() and reduction != NONE
+    wanted = now and x.requires_grad, now and gallery is not None and gallery.requires_grad
+    out, terms, _, _ = EMBEDDING_LOSS(x, labels, gallery, *problem[1:], None, *arguments, *wanted)
+    return out, terms.detach()
