@@ -21,19 +21,33 @@ struct Saturate {
   }
 };
 
+// H(d_i − d_j) in as few operations a pair as there can be: what depends on one of the two is prepared, once for
+// each entry. `origin` is a distance near those that matter; measured from there, small differences keep their digits.
+//
+//   u_i = of_positive(d_i, origin)          v_j = of_entry(d_j, origin)          H(d_i − d_j) = at(u_i, v_j)
 template <class T>
 struct Ramp {
-  T slope;       // 1 / 2δ, finite even where δ is tiny
+  T slope;       // 1 / 2δ, neither infinite nor 0 where δ is tiny or huge
   T half_width;  // δ: H is 0 at −δ and below, 1 at δ and above
 
-  DRSL_HD explicit Ramp(T delta)
-      : slope(T(0.5) / delta < std::numeric_limits<T>::max() ? T(0.5) / delta
-                                                             : std::numeric_limits<T>::max()),
-        half_width(delta) {}
+  DRSL_HD explicit Ramp(T delta) : slope(T(0.5) / delta), half_width(delta) {
+    constexpr T most = std::numeric_limits<T>::max(), least = std::numeric_limits<T>::min();
+    slope = slope < most ? slope : most;
+    slope = slope > least ? slope : least;
+  }
 
   template <class V>
   DRSL_HD V operator()(V x) const {
     return Saturate<V>::of(x * slope + T(0.5));
+  }
+  DRSL_HD T of_positive(T d, T origin) const { return (d - origin) * slope + T(0.5); }
+  template <class V>
+  DRSL_HD V of_entry(V d, T origin) const {
+    return (d - origin) * slope;
+  }
+  template <class V>
+  DRSL_HD V at(T u, V v) const {
+    return Saturate<V>::of(u - v);
   }
 };
 
@@ -48,6 +62,15 @@ struct Hard {
   DRSL_HD V operator()(V x) const {
     const V zero = V{}, one = V{} + T(1);
     return x >= zero ? one : zero;
+  }
+  DRSL_HD T of_positive(T d, T) const { return d; }
+  template <class V>
+  DRSL_HD V of_entry(V d, T) const {
+    return d;
+  }
+  template <class V>
+  DRSL_HD V at(T u, V v) const {
+    return (*this)(u - v);
   }
 };
 

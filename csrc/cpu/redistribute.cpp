@@ -37,6 +37,7 @@ struct SymmetricTask {
   const double* diagonal;
   T* part;  // [tiles, padded rows] sums of S over 64 columns
   T* grad;
+  bool all_in_product;  // nothing to add to S X but a diagonal: grad need not be prepared
 
   int64_t tiles() const { return (x.count + kWord - 1) / kWord; }
   T* part_of(int64_t tile) const { return part + tile * tiles() * kWord; }
@@ -117,12 +118,16 @@ DRSL_INLINE void symmetric_rows(const SymmetricTask<T>& t, int64_t begin, int64_
   for (int64_t i = begin; i < end; ++i) {
     T* s = t.c.a + i * ld;
     T* grad = t.grad + i * dim;
-    for (int64_t k = 0; k < dim; ++k) grad[k] = 0;
-    if (t.diagonal[i] != 0) add_scaled(grad, T(t.diagonal[i]), t.x.exact_row(i), dim);
     double sum = 0;
     for (int64_t tile = 0; tile < t.tiles(); ++tile) sum += double(t.part_of(tile)[i]);
     sum -= double(s[i]);
     s[i] = 0;
+    if (t.all_in_product) {
+      s[i] = T(t.diagonal[i] - sum);
+      continue;
+    }
+    for (int64_t k = 0; k < dim; ++k) grad[k] = 0;
+    if (t.diagonal[i] != 0) add_scaled(grad, T(t.diagonal[i]), t.x.exact_row(i), dim);
     uint64_t any = 0;
     for (int64_t w = 0; w < words; ++w)
       for (uint64_t bits = t.c.near[i * words + w]; bits; bits &= bits - 1) {
@@ -231,11 +236,13 @@ template <class T>
 void redistribute_triangle(const Coefficients<T>& c, const Rows<T>& x, const double* diagonal, T* grad) {
   const int64_t n = x.count, tiles = (n + kWord - 1) / kWord, tasks = task_count(n * n, kGrain);
   const Buffer<T> part(tiles * tiles * kWord);
-  const SymmetricTask<T> task{c, x, diagonal, part.get(), grad};
+  SymmetricTask<T> task{c, x, diagonal, part.get(), grad, x.operand == x.exact};
+  for (int64_t k = 0; task.all_in_product && k < n * (c.leading / kWord); ++k) task.all_in_product = c.near[k] == 0;
   for_tasks(tasks, tiles * (tiles + 1) / 2, 1,
             [&](int64_t, int64_t begin, int64_t end) { pairs_of(task, begin, end); });
   for_tasks(tasks, n, 1, [&](int64_t, int64_t begin, int64_t end) { rows_of(task, begin, end); });
-  product(rows_as_matrix<T>(c.a, c.leading), rows_as_matrix(x.operand, x.dim), n, x.dim, n, grad, x.dim, Into::kAdd);
+  product(rows_as_matrix<T>(c.a, c.leading), rows_as_matrix(x.operand, x.dim), n, x.dim, n, grad, x.dim,
+          task.all_in_product ? Into::kOverwrite : Into::kAdd);
 }
 
 template <class T>

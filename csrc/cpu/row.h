@@ -29,7 +29,7 @@ class Row {
     const size_t n = size_t((most_positives + lanes - 1) / lanes * lanes);  // whole vectors are read and written
     for (std::vector<T>* v : {&d, &y, &false_positives, &grad_distance, &grad_angle, &negative_weight,
                               &missorted_weight, &angle_weight, &rank_, &error_, &target_rank_, &target_error_,
-                              &missorted_})
+                              &missorted_, &u_})
       v->resize(n);
     column.resize(n);
     cosine.resize(n);
@@ -41,7 +41,7 @@ class Row {
   }
 
   // --- filled in by whoever loads the row --------------------------------------------------------------
-  Buffer<T> distance;           // [columns], a multiple of kChunk
+  Buffer<T> distance;           // [columns], a multiple of kChunk; sum_negatives may spoil it
   std::vector<T> d, y;          // [n] distance and angle of the positives
   std::vector<int32_t> column;  // [n] where they stand
   std::vector<double> cosine;   // [n]
@@ -86,11 +86,15 @@ class Row {
     if (n >= kSortedFrom) return sum_negatives_sorted(step);
     using Vector = typename Simd<T>::Vector;
     Vector* const total = reinterpret_cast<Vector*>(accumulator_.get());
+    prepare(step);
     for (int i = 0; i < n; ++i) total[i] = Vector{};
-    for_each_chunk_in_reach([&](const T* at, int64_t) DRSL_LAMBDA {
+    for_each_chunk_in_reach([&](T* at, int64_t) DRSL_LAMBDA {
+      Vector v[kVectors];
+      for (int k = 0; k < kVectors; ++k) v[k] = step.of_entry(load(at + k * Simd<T>::kLanes), d[0]);
+      for (int k = 0; k < kVectors; ++k) store(at + k * Simd<T>::kLanes, v[k]);  // for spread_negatives
       for (int i = 0; i < n; ++i) {
-        Vector sum = step(d[size_t(i)] - load(at));
-        for (int k = Simd<T>::kLanes; k < kChunk; k += Simd<T>::kLanes) sum += step(d[size_t(i)] - load(at + k));
+        Vector sum = step.at(u_[size_t(i)], v[0]);
+        for (int k = 1; k < kVectors; ++k) sum += step.at(u_[size_t(i)], v[k]);
         total[i] += sum;
       }
     });
@@ -153,22 +157,25 @@ class Row {
   DRSL_INLINE void spread_negatives(Step step) {
     if (n >= kSortedFrom) return spread_negatives_sorted(step);
     using Vector = typename Simd<T>::Vector;
-    constexpr int kVectors = kChunk / Simd<T>::kLanes;
-    std::fill_n(spread, columns_, T(0));
+    for (int64_t c = 0; c < columns_ / kChunk; ++c)
+      if (!in_reach(c)) std::fill_n(spread + c * kChunk, kChunk, T(0));
     for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
       Vector v[kVectors], sum[kVectors] = {};
       for (int k = 0; k < kVectors; ++k) v[k] = load(at + k * Simd<T>::kLanes);
       for (size_t i = 0; i < size_t(n); ++i)
-        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * step(d[i] - v[k]);
+        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * step.at(u_[i], v[k]);
       for (int k = 0; k < kVectors; ++k) store(spread + first + k * Simd<T>::kLanes, sum[k]);
     });
   }
 
  private:
+  static constexpr int kVectors = kChunk / Simd<T>::kLanes;
+
   int64_t columns_;
   std::vector<T> chunk_min_;  // smallest distance of each chunk
   T reach_ = 0;               // beyond this distance, no positive notices a negative
   Buffer<T> accumulator_;
+  std::vector<T> u_;          // [n] what steps know of the positives
   std::vector<T> rank_, error_, target_rank_, target_error_, missorted_;
 
   SortedPositives<T, Ramp<T>> ramp_;
@@ -202,6 +209,11 @@ class Row {
     for (int half = Simd<T>::kLanes / 2; half; half /= 2)
       for (int k = 0; k < half; ++k) lane[k] = lane[k] < lane[k + half] ? lane[k] : lane[k + half];
     return lane[0];
+  }
+
+  template <class Step>
+  DRSL_INLINE void prepare(Step step) {
+    for (size_t i = 0; i < size_t(n); ++i) u_[i] = step.of_positive(d[i], d[0]);
   }
 
   template <class F>
