@@ -92,12 +92,14 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
     def forward(ctx, x, gallery, labels, gallery_labels, self_index, exclude, *arguments):
         problem = (x, labels, gallery, gallery_labels, self_index, exclude)
         later = arguments[3] == NONE
-        wanted = [want and not later for want in ctx.needs_input_grad[:2]]
+        want_x, want_gallery, *_ = ctx.needs_input_grad
         with torch._C._AutoDispatchBelowAutograd():
-            loss, terms, *gradients = EMBEDDING_LOSS(*problem, None, *arguments, *wanted)
+            loss, terms, grad_x, grad_gallery = EMBEDDING_LOSS(
+                *problem, None, *arguments, want_x and not later, want_gallery and not later
+            )
         ctx.arguments = arguments
         ctx.dtype = x.dtype
-        ctx.gradients = None if later else gradients
+        ctx.gradients = None if later else (grad_x, grad_gallery)
         ctx.save_for_backward(*problem)
         ctx.mark_non_differentiable(terms)
         ctx.set_materialize_grads(False)
@@ -105,35 +107,40 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_loss, _):
-        wanted = ctx.needs_input_grad[:2]
-        nothing = (None,) * (len(ctx.needs_input_grad) - 2)
+        want_x, want_gallery, *rest = ctx.needs_input_grad
         if grad_loss is None:
-            return None, None, *nothing
-        with torch.no_grad():
-            gradients = _EagerEmbeddingLoss.gradients(ctx, grad_loss, wanted)
+            return None, None, *[None for _ in rest]
+        grad_x, grad_gallery = _gradients(ctx, grad_loss, want_x, want_gallery)
         if torch.is_grad_enabled():  # create_graph
-            inputs = ctx.saved_tensors[0], ctx.saved_tensors[2]
-            name = f"{ctx.arguments[0]} loss"
-            gradients = [
-                gradient if gradient is None else _FirstDerivativeOnly.apply(name, gradient, *inputs)
-                for gradient in gradients
-            ]
-        return *gradients, *nothing
+            name, inputs = f"{ctx.arguments[0]} loss", (ctx.saved_tensors[0], ctx.saved_tensors[2])
+            if want_x:
+                grad_x = _FirstDerivativeOnly.apply(name, grad_x, *inputs)
+            if want_gallery:
+                grad_gallery = _FirstDerivativeOnly.apply(name, grad_gallery, *inputs)
+        return grad_x, grad_gallery, *[None for _ in rest]
 
-    @staticmethod
-    def gradients(ctx, grad_loss, wanted):
-        """Gradients of x and gallery, None where not wanted; they are the caller's to keep."""
-        weights = grad_loss if ctx.arguments[3] == NONE else None
-        have, ctx.gradients = ctx.gradients, None  # handed over: a second backward computes anew
-        if have is None:
-            with torch._C._AutoDispatchBelowAutograd():
-                have = EMBEDDING_LOSS(*ctx.saved_tensors, weights, *ctx.arguments, *wanted)[2:]
-        if weights is None and not (grad_loss.is_cpu and grad_loss.item() == 1.0):
-            have = [gradient.mul_(grad_loss) for gradient in have]
-        return [
-            gradient.to(ctx.dtype) if want else None
-            for gradient, want in zip(have, wanted, strict=True)
-        ]
+
+def _gradients(ctx, grad_loss, want_x, want_gallery):
+    """Gradients of x and gallery, None where not wanted. They are the caller's to keep."""
+    grad_loss = grad_loss.detach()
+    weights = grad_loss if ctx.arguments[3] == NONE else None
+    gradients, ctx.gradients = ctx.gradients, None  # handed over: a second backward computes anew
+    if gradients is None:
+        with torch._C._AutoDispatchBelowAutograd():
+            gradients = EMBEDDING_LOSS(
+                *ctx.saved_tensors, weights, *ctx.arguments, want_x, want_gallery
+            )[2:]
+    # On a CPU it costs nothing to see that there is nothing to do.
+    scaled = weights is not None or (grad_loss.is_cpu and grad_loss.item() == 1.0)
+    finished = []
+    for gradient, want in zip(gradients, (want_x, want_gallery), strict=True):
+        if not want:
+            finished.append(None)
+            continue
+        if not scaled:
+            gradient.mul_(grad_loss)
+        finished.append(gradient if gradient.dtype is ctx.dtype else gradient.to(ctx.dtype))
+    return finished
 
 
 def embedding_loss(

@@ -21,10 +21,13 @@ struct Saturate {
   }
 };
 
-// H(d_i − d_j) in as few operations a pair as there can be: what depends on one of the two is prepared, once for
-// each entry. `origin` is a distance near those that matter; measured from there, small differences keep their digits.
+// A step can be taken pair by pair, step(d_i − d_j), or in fewer operations a pair with what depends on one of the two
+// prepared once for each entry:
 //
 //   u_i = of_positive(d_i, origin)          v_j = of_entry(d_j, origin)          H(d_i − d_j) = at(u_i, v_j)
+//
+// u and v have a rounding of their own, relative to |d − origin| / 2δ: for rows whose positives lie close together,
+// and then with the nearest of them for an origin.
 template <class T>
 struct Ramp {
   T slope;       // 1 / 2δ, neither infinite nor 0 where δ is tiny or huge
@@ -71,6 +74,22 @@ struct Hard {
   template <class V>
   DRSL_HD V at(T u, V v) const {
     return (*this)(u - v);
+  }
+};
+
+// The interface of prepared steps for those that are better taken pair by pair.
+template <class T, class Step>
+struct PairByPair {
+  Step step;
+
+  DRSL_HD T of_positive(T d, T) const { return d; }
+  template <class V>
+  DRSL_HD V of_entry(V d, T) const {
+    return d;
+  }
+  template <class V>
+  DRSL_HD V at(T u, V v) const {
+    return step(u - v);
   }
 };
 

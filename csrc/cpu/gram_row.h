@@ -129,6 +129,7 @@ struct GramRow {
   // Gram entries → distances and their inverses, near pairs mended and flagged.
   DRSL_INLINE bool convert(int64_t q, const T* g, uint64_t* near) const {
     const T own = p.x->norm2[size_t(q)];
+    bool finite = true;
     for (int64_t first = 0; first < p.leading; first += kChunk) {
       const T* theirs = p.r->norm2.data() + first;
       T d2[kChunk];
@@ -140,33 +141,36 @@ struct GramRow {
         any_near |= d2[k] > kNear<T> * both ? 0 : 1;
       }
       roots(d2, kChunk, row.distance.get() + first, inverse + first);
-      if (any_near) mend(q, first, d2, near);
+      if (any_near) finite &= mend(q, first, d2, near);
     }
-    return p.normalize || p.x->unit == 1 || change_unit(q);
+    return finite && (p.normalize || p.x->unit == 1 || change_unit(q));
   }
 
-  // Distances in the unit of the rows given. They may overflow: only here, the rows' own unit keeps them small.
+  // Distances in the unit of the rows given. They may overflow.
   DRSL_INLINE bool change_unit(int64_t q) const {
     bool finite = true;
-    const T unit = T(p.x->unit);
+    const T unit = T(p.x->unit), most = std::numeric_limits<T>::max() * (1 - 8 * std::numeric_limits<T>::epsilon());
     for (int64_t k = 0; k < p.r->count; ++k) {
       T& d = row.distance.get()[k];
       d *= unit;
       if (d < kSmallest<T>) inverse[k] = 0;
-      finite &= std::isfinite(d) || !p.selection->left(q, k);
+      finite &= d < most || !p.selection->left(q, k);  // not ∞, and not rounded down from there
     }
     return finite;
   }
 
-  DRSL_INLINE void mend(int64_t q, int64_t first, const T* d2, uint64_t* near) const {
+  DRSL_INLINE bool mend(int64_t q, int64_t first, const T* d2, uint64_t* near) const {
+    bool finite = true;
     for (int64_t k = 0; k < kChunk; ++k) {
       const T both = p.x->norm2[size_t(q)] + p.r->norm2[size_t(first + k)];
       if (d2[k] > kNear<T> * both || first + k >= p.r->count || !p.selection->left(q, first + k)) continue;
       const T d = T(exact_pair(*p.x, q, *p.r, first + k, p.normalize).distance);
+      finite &= std::isfinite(d);
       row.distance.get()[first + k] = d;
       inverse[first + k] = d < kSmallest<T> ? T(0) : 1 / d;
       near[first / kChunk] |= uint64_t(1) << k;
     }
+    return finite;
   }
 
   DRSL_INLINE void coefficients(int64_t q, T* g, uint64_t* near) const {

@@ -82,27 +82,20 @@ class Row {
 
   template <class Step>
   DRSL_INLINE void sum_negatives(Step step) {
-    reach_ = *std::max_element(d.begin(), d.begin() + n) + step.half_width;
-    if (n >= kSortedFrom) return sum_negatives_sorted(step);
-    using Vector = typename Simd<T>::Vector;
-    Vector* const total = reinterpret_cast<Vector*>(accumulator_.get());
-    prepare(step);
-    for (int i = 0; i < n; ++i) total[i] = Vector{};
-    for_each_chunk_in_reach([&](T* at, int64_t) DRSL_LAMBDA {
-      Vector v[kVectors];
-      for (int k = 0; k < kVectors; ++k) v[k] = step.of_entry(load(at + k * Simd<T>::kLanes), d[0]);
-      for (int k = 0; k < kVectors; ++k) store(at + k * Simd<T>::kLanes, v[k]);  // for spread_negatives
-      for (int i = 0; i < n; ++i) {
-        Vector sum = step.at(u_[size_t(i)], v[0]);
-        for (int k = 1; k < kVectors; ++k) sum += step.at(u_[size_t(i)], v[k]);
-        total[i] += sum;
-      }
-    });
-    for (int i = 0; i < n; ++i) {
-      double sum = 0;
-      for (int k = 0; k < Simd<T>::kLanes; ++k) sum += double(total[i][k]);
-      false_positives[size_t(i)] = T(sum);
+    T nearest = d[0], farthest = d[0];
+    for (size_t i = 1; i < size_t(n); ++i) {
+      nearest = std::min(nearest, d[i]);
+      farthest = std::max(farthest, d[i]);
     }
+    reach_ = farthest + step.half_width;
+    origin_ = nearest;
+    prepared_ = (farthest - nearest + step.half_width) * step.slope < kWidest;
+    if (n >= kSortedFrom)
+      sum_negatives_sorted(step);
+    else if (prepared_)
+      sum_negatives_directly(step);
+    else
+      sum_negatives_directly(PairByPair<T, Step>{step});
   }
 
   template <class Step>
@@ -155,25 +148,24 @@ class Row {
 
   template <class Step>
   DRSL_INLINE void spread_negatives(Step step) {
-    if (n >= kSortedFrom) return spread_negatives_sorted(step);
-    using Vector = typename Simd<T>::Vector;
-    for (int64_t c = 0; c < columns_ / kChunk; ++c)
-      if (!in_reach(c)) std::fill_n(spread + c * kChunk, kChunk, T(0));
-    for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
-      Vector v[kVectors], sum[kVectors] = {};
-      for (int k = 0; k < kVectors; ++k) v[k] = load(at + k * Simd<T>::kLanes);
-      for (size_t i = 0; i < size_t(n); ++i)
-        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * step.at(u_[i], v[k]);
-      for (int k = 0; k < kVectors; ++k) store(spread + first + k * Simd<T>::kLanes, sum[k]);
-    });
+    if (n >= kSortedFrom)
+      spread_negatives_sorted(step);
+    else if (prepared_)
+      spread_negatives_directly(step);
+    else
+      spread_negatives_directly(PairByPair<T, Step>{step});
   }
 
  private:
+  using Vector = typename Simd<T>::Vector;
   static constexpr int kVectors = kChunk / Simd<T>::kLanes;
+  static constexpr T kWidest = 64;  // |u| of prepared steps: their rounding stays below 4e-6 in float32
 
   int64_t columns_;
   std::vector<T> chunk_min_;  // smallest distance of each chunk
   T reach_ = 0;               // beyond this distance, no positive notices a negative
+  T origin_ = 0;              // distance of the nearest positive
+  bool prepared_ = false;
   Buffer<T> accumulator_;
   std::vector<T> u_;          // [n] what steps know of the positives
   std::vector<T> rank_, error_, target_rank_, target_error_, missorted_;
@@ -212,8 +204,40 @@ class Row {
   }
 
   template <class Step>
-  DRSL_INLINE void prepare(Step step) {
-    for (size_t i = 0; i < size_t(n); ++i) u_[i] = step.of_positive(d[i], d[0]);
+  DRSL_INLINE void sum_negatives_directly(Step step) {
+    Vector* const total = reinterpret_cast<Vector*>(accumulator_.get());
+    for (size_t i = 0; i < size_t(n); ++i) {
+      u_[i] = step.of_positive(d[i], origin_);
+      total[i] = Vector{};
+    }
+    for_each_chunk_in_reach([&](T* at, int64_t) DRSL_LAMBDA {
+      Vector v[kVectors];
+      for (int k = 0; k < kVectors; ++k) v[k] = step.of_entry(load(at + k * Simd<T>::kLanes), origin_);
+      for (int k = 0; k < kVectors; ++k) store(at + k * Simd<T>::kLanes, v[k]);  // for spread_negatives
+      for (int i = 0; i < n; ++i) {
+        Vector sum = step.at(u_[size_t(i)], v[0]);
+        for (int k = 1; k < kVectors; ++k) sum += step.at(u_[size_t(i)], v[k]);
+        total[i] += sum;
+      }
+    });
+    for (int i = 0; i < n; ++i) {
+      double sum = 0;
+      for (int k = 0; k < Simd<T>::kLanes; ++k) sum += double(total[i][k]);
+      false_positives[size_t(i)] = T(sum);
+    }
+  }
+
+  template <class Step>
+  DRSL_INLINE void spread_negatives_directly(Step step) {
+    for (int64_t c = 0; c < columns_ / kChunk; ++c)
+      if (!in_reach(c)) std::fill_n(spread + c * kChunk, kChunk, T(0));
+    for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
+      Vector v[kVectors], sum[kVectors] = {};
+      for (int k = 0; k < kVectors; ++k) v[k] = load(at + k * Simd<T>::kLanes);
+      for (size_t i = 0; i < size_t(n); ++i)
+        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * step.at(u_[i], v[k]);
+      for (int k = 0; k < kVectors; ++k) store(spread + first + k * Simd<T>::kLanes, sum[k]);
+    });
   }
 
   template <class F>

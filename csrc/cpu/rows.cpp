@@ -17,21 +17,21 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 15;  // numbers a task should touch at least
 
-// Squared norms between these bounds, and products of two such rows, neither overflow nor lose digits.
+// Squared norms between these powers of two, and products of two such rows, neither overflow nor lose digits.
 template <class T>
 struct Safe;
 template <>
 struct Safe<float> {
-  static constexpr double kLow = 1e-26, kHigh = 1e36;
+  static constexpr int kLow = -86, kHigh = 124;
 };
 template <>
 struct Safe<double> {
-  static constexpr double kLow = 1e-280, kHigh = 1e300;
+  static constexpr int kLow = -930, kHigh = 1020;
 };
 
 template <class T>
 bool is_safe(double norm2) {
-  return norm2 >= Safe<T>::kLow && norm2 <= Safe<T>::kHigh;
+  return norm2 >= std::ldexp(1.0, Safe<T>::kLow) && norm2 <= std::ldexp(1.0, Safe<T>::kHigh);
 }
 
 DRSL_CLONES void squared_norms(const float* x, int64_t begin, int64_t end, int64_t dim, double* out) {
@@ -142,14 +142,19 @@ void read(const In* x, int64_t count, int64_t dim, Rows<T>& rows) {
   }
 }
 
-// The power of two next to the longest row, if its square leaves the safe range.
+// 1 if the longest row is safe. Otherwise the power of two next to it, provided that no row is so much shorter that its
+// inverse would then leave the range of T: such mixtures stay as they are, and near pairs see to them one by one.
 template <class T>
 double common_unit(const Rows<T>& x, const Rows<T>& r) {
-  double longest = 0;
+  double longest = 0, shortest = std::numeric_limits<double>::infinity();
   for (const Rows<T>* rows : {&x, &r})
-    for (size_t i = 0; i < size_t(rows->count); ++i)
-      if (!rows->bad[i]) longest = std::max(longest, rows->norm[i]);
-  if (longest == 0 || is_safe<T>(longest * longest)) return 1;
+    for (size_t i = 0; i < size_t(rows->count); ++i) {
+      if (rows->bad[i] || rows->norm[i] == 0) continue;
+      longest = std::max(longest, rows->norm[i]);
+      shortest = std::min(shortest, rows->norm[i]);
+    }
+  constexpr double kMixture = 1e-6;
+  if (longest == 0 || is_safe<T>(longest * longest) || shortest < kMixture * longest) return 1;
   constexpr int most = std::numeric_limits<T>::max_exponent - 2;  // unit and 1 / unit are numbers of T
   return std::ldexp(1.0, std::clamp(std::ilogb(longest), -most, most));
 }
@@ -195,7 +200,7 @@ std::vector<T> common_centre(const Rows<T>& x, const Rows<T>& sampled, bool norm
     s /= double(used);
     norm2 += s * s;
   }
-  if (!(norm2 >= 0.5 * mean_norm2 / double(used)) || !(norm2 < Safe<T>::kHigh)) return {};
+  if (!(norm2 >= 0.5 * mean_norm2 / double(used)) || !is_safe<T>(norm2)) return {};
   for (const Rows<T>* rows : {&x, &sampled})
     for (size_t i = 0; i < size_t(rows->count) && !normalize; ++i) {
       const double r2 = rows->norm[i] * rows->norm[i];
