@@ -1,57 +1,71 @@
 #pragma once
-// Prefix sums over n places that may be added to at any time, W numbers a place.
+// Prefix sums over n places that may be added to at any time, W numbers of T a place.
 //
 //   add(t, v)      place t += v                      prefix(t) = Σ of the places before t
 //
-// A tree of fan-out 16: each node keeps, for each of its children, the sum of the children before it. Adding
-// touches at most 15 neighbours a level (whole cache lines, SIMD), reading touches one. Three levels hold 4,096
-// places; the cost stays O(log n) with a small constant where a Fenwick tree hops through memory.
+// A tree of fan-out 16: each node keeps, for each of its children, the sum of the children before it. Adding goes
+// through a whole node a level, without a branch, its lanes under a mask; reading takes one entry a level. Three
+// levels hold 4,096 places: O(log n) with a small constant where a Fenwick tree hops through memory.
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
+
+#include "core/host_device.h"
 
 namespace drsl {
 
-template <int W>
+template <class T, int W>
 class PrefixTree {
  public:
-  struct Sum {
-    double v[W] = {};
-  };
-
-  // Scratch is kept between uses: a thread resets one tree for row after row.
   void reset(int places) {
     levels_ = 0;
     size_t size = 0;
     for (int nodes = places + 1; levels_ == 0 || nodes > 1;) {  // + 1: prefix(places) is the total
-      nodes = (nodes + kFan - 1) / kFan;
+      nodes = (nodes + int(kFan) - 1) / int(kFan);
       offset_[levels_++] = size;
       size += size_t(nodes) * kFan * W;
     }
-    data_.assign(size, 0.0);
+    data_.assign(size, T(0));
   }
 
-  void add(int t, const double (&v)[W]) {
+  DRSL_HD void add(unsigned t, const T (&v)[W]) {
     for (int l = 0; l < levels_; ++l, t /= kFan) {
-      double* node = data_.data() + offset_[l] + size_t(t / kFan) * kFan * W;
-      for (int c = t % kFan + 1; c < kFan; ++c)
-        for (int w = 0; w < W; ++w) node[c * W + w] += v[w];
+      T* node = data_.data() + offset_[l] + size_t(t / kFan) * kFan * W;
+      const Places own = Places{} + Int(t % kFan);
+      for (int first = 0; first < int(kFan); first += kLanes) {
+        Places place;
+        for (int k = 0; k < kLanes; ++k) place[k] = Int(first + k);
+        for (int w = 0; w < W; ++w) add_to(node + w * kFan + first, place > own ? Lanes{} + v[w] : Lanes{});
+      }
     }
   }
 
-  Sum prefix(int t) const {
-    Sum s;
+  DRSL_HD void prefix(unsigned t, T (&sum)[W]) const {
+    for (int w = 0; w < W; ++w) sum[w] = 0;
     for (int l = 0; l < levels_; ++l, t /= kFan) {
-      const double* entry = data_.data() + offset_[l] + size_t(t) * W;
-      for (int w = 0; w < W; ++w) s.v[w] += entry[w];
+      const T* node = data_.data() + offset_[l] + size_t(t / kFan) * kFan * W + t % kFan;
+      for (int w = 0; w < W; ++w) sum[w] += node[w * kFan];
     }
-    return s;
   }
 
  private:
-  static constexpr int kFan = 16;
+  using Int = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typedef T Lanes __attribute__((vector_size(64)));
+  typedef Int Places __attribute__((vector_size(64)));
+  static constexpr int kLanes = 64 / sizeof(T);
+
+  static DRSL_HD void add_to(T* p, Lanes v) {
+    Lanes sum;
+    std::memcpy(&sum, p, sizeof sum);
+    sum += v;
+    std::memcpy(p, &sum, sizeof sum);
+  }
+
+  static constexpr unsigned kFan = 16;
   static constexpr int kMaxLevels = 9;
-  std::vector<double> data_;
+  std::vector<T> data_;     // level by level, node by node, W rows of 16
   size_t offset_[kMaxLevels] = {};
   int levels_ = 0;
 };

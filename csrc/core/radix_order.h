@@ -22,13 +22,13 @@ class RadixOrder {
     }
     int* from = order;
     int* to = next_.data();
-    for (int shift = 0; shift < int(8 * sizeof(Bits)); shift += 8) {
-      int start[257] = {};
-      for (int i = 0; i < n; ++i) ++start[(digits_[i] >> shift & 255) + 1];
-      if (start[(digits_[0] >> shift & 255) + 1] == n) continue;  // all alike in this digit
-      for (int b = 0; b < 256; ++b) start[b + 1] += start[b];
+    for (int shift = 0; shift < int(8 * sizeof(Bits)); shift += kDigit) {
+      int start[kValues + 1] = {};
+      for (int i = 0; i < n; ++i) ++start[(digits_[i] >> shift & (kValues - 1)) + 1];
+      if (start[(digits_[0] >> shift & (kValues - 1)) + 1] == n) continue;  // all alike in this digit
+      for (int b = 0; b < kValues; ++b) start[b + 1] += start[b];
       for (int i = 0; i < n; ++i) {
-        const int place = start[digits_[i] >> shift & 255]++;
+        const int place = start[digits_[i] >> shift & (kValues - 1)]++;
         buffer_[place] = digits_[i];
         to[place] = from[i];
       }
@@ -39,6 +39,7 @@ class RadixOrder {
   }
 
  private:
+  static constexpr int kDigit = 11, kValues = 1 << kDigit;
   using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
   std::vector<Bits> digits_, buffer_;
   std::vector<int> next_;

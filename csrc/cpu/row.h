@@ -102,7 +102,7 @@ class Row {
   DRSL_INLINE void sum_positives(Step step) {
     if (n >= kSortedFrom) {
       auto& sorted = sorted_positives<Step>();
-      sorted.assign(n, d.data(), y.data(), step);
+      sorted.assign(n, d.data(), y.data(), step, sorted_);
       sorted.sums(sums);
     } else {
       for_each_vector([&](size_t i) DRSL_LAMBDA {
@@ -121,7 +121,6 @@ class Row {
   DRSL_INLINE void spread_missorted(Step step) {
     T* const charge = rank_.data();  // the sums have been read
     if (n >= kSortedFrom) {
-      std::fill_n(charge, n, T(0));
       sorted_positives<Step>().spread_missorted(missorted_weight.data(), charge);
     } else {
       for_each_vector([&](size_t j) DRSL_LAMBDA {
@@ -135,7 +134,6 @@ class Row {
   template <class Step>
   DRSL_INLINE void spread_angles(Step step) {
     if (n >= kSortedFrom) {
-      std::fill_n(grad_angle.data(), n, T(0));
       sorted_positives<Step>().spread_angles(angle_weight.data(), grad_angle.data());
     } else {
       for_each_vector([&](size_t j) DRSL_LAMBDA {
@@ -173,10 +171,10 @@ class Row {
   SortedPositives<T, Ramp<T>> ramp_;
   SortedPositives<T, Hard<T>> hard_;
   RadixOrder<T> by_distance_;
-  std::vector<int> order_;
+  std::vector<int32_t> order_;
   std::vector<int32_t> place_;     // [2 · columns] of each negative: first positive that notices, that fully notices
   std::vector<double> count_, weight_, moment_;
-  std::vector<int> cell_;
+  SortedNumbers<T> sorted_;        // d
 
   template <class Step>
   SortedPositives<T, Step>& sorted_positives() {
@@ -261,12 +259,13 @@ class Row {
     permute(column);
     permute(cosine);
     permute(near);
+    sorted_.assign(n, d.data());
   }
 
   template <class Step>
-  void sum_negatives_sorted(Step step);
+  DRSL_INLINE void sum_negatives_sorted(Step step);
   template <class Step>
-  void spread_negatives_sorted(Step step);
+  DRSL_INLINE void spread_negatives_sorted(Step step);
 };
 
 }  // namespace drsl
