@@ -12,18 +12,21 @@ std::string describe(const Tensor& t) {
   return s + "]";
 }
 
+bool lies(const Tensor& t, Place place) { return place == Place::kCuda ? t.is_cuda() : t.is_cpu(); }
+
 }  // namespace
 
-Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other)
+Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, Place place)
     : x(torch::stable::contiguous(given)), sets(given.dim() == 3) {
-  STD_TORCH_CHECK(given.is_cpu(), "drsl: x must be on the CPU here");
+  STD_TORCH_CHECK(lies(given, place), "drsl: x must be on the ", place == Place::kCuda ? "GPU" : "CPU", " here");
   STD_TORCH_CHECK(given.dim() == 2 || given.dim() == 3, "drsl: x must be [B, D] or [S, B, D], got ", describe(given));
   S = sets ? x.size(0) : 1;
   B = x.size(-2);
   D = x.size(-1);
   G = B;
   if (other) {
-    STD_TORCH_CHECK(other->is_cpu() && other->scalar_type() == x.scalar_type(),
+    STD_TORCH_CHECK(lies(*other, place) && other->get_device_index() == x.get_device_index() &&
+                        other->scalar_type() == x.scalar_type(),
                     "drsl: gallery must have x's device and dtype");
     STD_TORCH_CHECK(other->dim() == x.dim() && other->size(-1) == D && (!sets || other->size(0) == S),
                     "drsl: gallery must match x ", describe(x), " in all but its rows, got ", describe(*other));

@@ -21,6 +21,9 @@ namespace drsl {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
+// Where an operator wants its tensors.
+enum class Place { kCpu, kCuda };
+
 // [S, B, D] or [B, D] against [S, G, D] or [G, D]; contiguous.
 struct Embeddings {
   Tensor x;
@@ -28,7 +31,7 @@ struct Embeddings {
   bool sets;  // whether there is a leading set dimension
   int64_t S, B, G, D;
 
-  Embeddings(const Tensor& x, const std::optional<Tensor>& gallery);
+  Embeddings(const Tensor& x, const std::optional<Tensor>& gallery, Place place = Place::kCpu);
   ScalarType type() const { return x.scalar_type(); }
   ScalarType accumulation() const { return type() == ScalarType::Double ? type() : ScalarType::Float; }
   std::vector<int64_t> shape(std::vector<int64_t> tail) const;  // with the set dimension in front, if any
