@@ -1,25 +1,33 @@
-// Every operator's schema. Shapes: x [B, D] or [S, B, D]; gallery [G, D] or [S, G, D]; no gallery: G = B.
+// Every operator's schema. Shapes: x [B, D] or [S, B, D]; gallery [G, D] or [S, G, D]; no gallery:
+// G = B.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(drsl, m) {
   // Distance and cosine of all pairs, [.., B, G] each.
   m.def("pairwise(Tensor x, Tensor? gallery) -> (Tensor distance, Tensor cosine)");
 
-  // A query's row → its loss and its primary terms: loss [.., B], terms [.., B, 3], ∂/∂d and ∂/∂cos [.., B, G].
+  // A query's row → its loss and its primary terms: loss [.., B], terms [.., B, 3], ∂/∂d and ∂/∂cos
+  // [.., B, G].
   m.def(
-      "rank_sort(Tensor distance, Tensor cosine, Tensor labels, Tensor? gallery_labels, Tensor? self_index, "
+      "rank_sort(Tensor distance, Tensor cosine, Tensor labels, Tensor? gallery_labels, Tensor? "
+      "self_index, "
       "Tensor? exclude, str loss, float[] params) "
       "-> (Tensor loss, Tensor terms, Tensor grad_distance, Tensor grad_cosine)");
 
-  // Primary terms → gradients of the rows. Without a gallery grad_x holds both sides and grad_gallery is empty.
+  // Primary terms → gradients of the rows. Without a gallery grad_x holds both sides and
+  // grad_gallery is empty.
   m.def(
-      "redistribute(Tensor grad_distance, Tensor grad_cosine, Tensor distance, Tensor cosine, Tensor x, "
+      "redistribute(Tensor grad_distance, Tensor grad_cosine, Tensor distance, Tensor cosine, "
+      "Tensor x, "
       "Tensor? gallery) -> (Tensor grad_x, Tensor grad_gallery)");
 
-  // All three, a block of rows at a time. reduction: 0 none, 1 mean, 2 sum. The gradients are those of the reduced
-  // loss, or of Σ row_weight · loss if row_weight [.., B] is given, in the accumulation type; empty if not asked for.
+  // All three, a block of rows at a time. reduction: 0 none, 1 mean, 2 sum. The gradients are those
+  // of the reduced loss, or of Σ row_weight · loss if row_weight [.., B] is given, in the
+  // accumulation type; empty if not asked for.
   m.def(
-      "embedding_loss(Tensor x, Tensor labels, Tensor? gallery, Tensor? gallery_labels, Tensor? self_index, "
-      "Tensor? exclude, Tensor? row_weight, str loss, float[] params, bool normalize, int reduction, bool grad_x, "
+      "embedding_loss(Tensor x, Tensor labels, Tensor? gallery, Tensor? gallery_labels, Tensor? "
+      "self_index, "
+      "Tensor? exclude, Tensor? row_weight, str loss, float[] params, bool normalize, int "
+      "reduction, bool grad_x, "
       "bool grad_gallery) -> (Tensor loss, Tensor terms, Tensor grad_x, Tensor grad_gallery)");
 }

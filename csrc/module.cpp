@@ -29,7 +29,8 @@ PYBIND11_MODULE(_C, m) {
 
   m.def(
       "plan_cpu",
-      [](int64_t sets, int64_t rows, int64_t columns, int64_t dim, bool self, bool gradient, int64_t item) {
+      [](int64_t sets, int64_t rows, int64_t columns, int64_t dim, bool self, bool gradient,
+         int64_t item) {
         const drsl::Plan p = drsl::plan_cpu({sets, rows, columns, dim, self, gradient, item});
         py::dict plan;
         plan["path"] = drsl::name(p.path);
@@ -38,6 +39,6 @@ PYBIND11_MODULE(_C, m) {
         plan["why"] = p.why;
         return plan;
       },
-      py::arg("sets"), py::arg("rows"), py::arg("columns"), py::arg("dim"), py::arg("self"), py::arg("gradient"),
-      py::arg("item"));
+      py::arg("sets"), py::arg("rows"), py::arg("columns"), py::arg("dim"), py::arg("self"),
+      py::arg("gradient"), py::arg("item"));
 }

@@ -44,7 +44,8 @@ def self_check(device):
         want = gradient(reference.drsl_loss, x, labels, options)
         have = gradient(functional.drsl_loss, x.to(device), labels.to(device), options)
         error = max(
-            float((h.cpu() - w).norm() / w.norm().clamp(min=1e-30)) for h, w in zip(have, want, strict=True)
+            float((h.cpu() - w).norm() / w.norm().clamp(min=1e-30))
+            for h, w in zip(have, want, strict=True)
         )
         good = error <= TOLERANCE[dtype]
         agree &= good
@@ -63,7 +64,9 @@ def median_ms(step, seconds=0.7):
 
 
 def timing_table():
-    print(f"  {'(B, K, D)':<16} {'DRSLLoss':>10} {'reference':>10} {'two products':>13}   milliseconds")
+    print(
+        f"  {'(B, K, D)':<16} {'DRSLLoss':>10} {'reference':>10} {'two products':>13}   milliseconds"
+    )
     for shape in TIMED:
         x, labels = batch(*shape)
         s = torch.randn(len(x), len(x))
@@ -82,7 +85,9 @@ def timing_table():
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m drsl_cuda", description=__doc__)
-    parser.add_argument("--no-timing", action="store_true", help="only what was built and the self-check")
+    parser.add_argument(
+        "--no-timing", action="store_true", help="only what was built and the self-check"
+    )
     arguments = parser.parse_args(arguments)
 
     print("drsl_cuda")
@@ -91,7 +96,9 @@ def main(arguments=None):
     x, labels = batch(64, 4, 2048)
     print(f"\nA batch of 64 × 2048 would go this way\n  {drsl_cuda.explain(x, labels)}")
     agree = True
-    devices = [d for d in drsl_cuda.build_info()["devices"] if d == "cpu" or torch.cuda.is_available()]
+    devices = [
+        d for d in drsl_cuda.build_info()["devices"] if d == "cpu" or torch.cuda.is_available()
+    ]
     for device in devices:
         print(f"\nSelf-check on {device}: relative distance from the reference, loss and gradient")
         agree &= self_check(device)

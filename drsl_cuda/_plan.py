@@ -17,7 +17,11 @@ class Explanation(NamedTuple):
     block_rows: int | None  # queries handled together
 
     def __str__(self):
-        size = "unknown" if self.workspace_bytes is None else f"{self.workspace_bytes / 2**20:,.1f} MiB"
+        size = (
+            "unknown"
+            if self.workspace_bytes is None
+            else f"{self.workspace_bytes / 2**20:,.1f} MiB"
+        )
         rows = "" if self.block_rows is None else f", {self.block_rows} rows at a time"
         return f"{self.path}: {self.why} (workspace {size}{rows})"
 

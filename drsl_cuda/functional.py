@@ -71,14 +71,18 @@ def drsl_loss(
             reference.drsl_loss, problem, options, normalize, reduction, return_terms
         )
     loss, terms = _embedding_loss("drsl", problem, options, normalize, reduction)
-    return (loss, DRSLTerms(*terms.unbind(-1))) if _check.flag("return_terms", return_terms) else loss
+    return (
+        (loss, DRSLTerms(*terms.unbind(-1))) if _check.flag("return_terms", return_terms) else loss
+    )
 
 
 def runs_natively(op, device, backend):
     _check.choice("backend", backend, BACKENDS)
     native = device in _ops.DEVICES[op]
     if backend == "native" and not native:
-        raise ValueError(f"backend must be 'auto' or 'reference' on {device}: this build has no kernel")
+        raise ValueError(
+            f"backend must be 'auto' or 'reference' on {device}: this build has no kernel"
+        )
     return native and backend != "reference"
 
 

@@ -1,5 +1,6 @@
 #pragma once
-// Where many keys belong among sorted numbers. All search together, in lanes: no branch depends on the data.
+// Where many keys belong among sorted numbers. All search together, in lanes: no branch depends on
+// the data.
 #include <algorithm>
 #include <cstdint>
 #include <limits>
@@ -32,7 +33,8 @@ class SortedNumbers {
         const T at = sorted[place[k] + half - 1];
         place[k] += (equal ? at <= key[k] + shift : at < key[k] + shift) ? half : 0;
       }
-    for (int k = 0; k < keys; ++k) place[k] = place[k] < n_ ? place[k] : n_;  // the padding is no number
+    // the padding is no number
+    for (int k = 0; k < keys; ++k) place[k] = place[k] < n_ ? place[k] : n_;
   }
 
  private:

@@ -1,9 +1,10 @@
 #pragma once
-// Sums among the n positives of one query, directly: n² pairs, no scratch. Right for few positives; for many
-// see positives_sorted.h, which forms the same sums in O(n log n).
+// Sums among the n positives of one query, directly: n² pairs, no scratch. Right for few positives;
+// for many see positives_sorted.h, which forms the same sums in O(n log n).
 //
-// V is a number (a thread looks after one positive) or a SIMD vector (one positive a lane); the inner loop runs
-// over the other positives, which all lanes share, so nothing is ever summed across lanes.
+// V is a number (a thread looks after one positive) or a SIMD vector (one positive a lane); the
+// inner loop runs over the other positives, which all lanes share, so nothing is ever summed across
+// lanes.
 #include "core/step.h"
 
 namespace drsl {
@@ -11,11 +12,11 @@ namespace drsl {
 // Seen from positive i, over the positives j:
 template <class P>
 struct PositiveSums {
-  P rank;          // rank⁺(i) = Σ_j H(x_ij), i itself counted as 1
-  P error;         // Σ_j H(x_ij)(1 − y_j)
-  P target_rank;   // the same two over {j : y_j ≥ y_i}
+  P rank;         // rank⁺(i) = Σ_j H(x_ij), i itself counted as 1
+  P error;        // Σ_j H(x_ij)(1 − y_j)
+  P target_rank;  // the same two over {j : y_j ≥ y_i}
   P target_error;
-  P missorted;     // M(i) = Σ_j H(x_ij) [y_j < y_i]
+  P missorted;  // M(i) = Σ_j H(x_ij) [y_j < y_i]
 };
 
 template <class V, class T, class Step>
@@ -30,7 +31,8 @@ DRSL_HD PositiveSums<V> sum_positives(V di, V yi, int n, const T* d, const T* y,
     s.target_error += worse ? V{} : e;
     s.missorted += worse ? h : V{};
   }
-  const V own = V{} + (T(1) - step(T(0))), own_error = own * (T(1) - yi);  // j = i was counted as H(0)
+  // j = i was counted as H(0)
+  const V own = V{} + (T(1) - step(T(0))), own_error = own * (T(1) - yi);
   s.rank += own;
   s.error += own_error;
   s.target_rank += own;

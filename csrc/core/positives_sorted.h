@@ -1,11 +1,13 @@
 #pragma once
-// The sums of positives.h for many positives, in O(n log n) a query. The positives come sorted by distance, so
+// The sums of positives.h for many positives, in O(n log n) a query. The positives come sorted by
+// distance, so
 //
 //   H(d_i − d_j) = 1 for j < lo(i),   ½ + (d_i − d_j)/2δ for lo(i) ≤ j < hi(i),   0 for j ≥ hi(i)
 //
-// and a sum over j is a prefix sum and a window, whatever it sums: Σ a_j H(d_i − d_j) needs the prefix sums of
-// a_j and a_j d_j. The condition y_j ≥ y_i adds a second dimension: the positives enter a tree of prefix sums in
-// the order of their angles. A window is a difference of prefixes, so distances are counted from the smallest.
+// and a sum over j is a prefix sum and a window, whatever it sums: Σ a_j H(d_i − d_j) needs the
+// prefix sums of a_j and a_j d_j. The condition y_j ≥ y_i adds a second dimension: the positives
+// enter a tree of prefix sums in the order of their angles. A window is a difference of prefixes,
+// so distances are counted from the smallest.
 #include <limits>
 #include <vector>
 
@@ -26,7 +28,8 @@ class SortedPositives {
     y_ = y;
     step_ = step;
     for (std::vector<int32_t>* v : {&lo_, &hi_, &first_equal_, &by_angle_}) v->resize(size_t(n));
-    sorted.template places<true>(n, d, -step.half_width, lo_.data());  // δ = 0: all that are not farther
+    // δ = 0: all that are not farther
+    sorted.template places<true>(n, d, -step.half_width, lo_.data());
     sorted.template places<is_hard<Step>>(n, d, step.half_width, hi_.data());
     for (int i = 0; i < n; ++i) {
       hi_[i] = hi_[i] < lo_[i] ? lo_[i] : hi_[i];
@@ -37,7 +40,8 @@ class SortedPositives {
 
   DRSL_HD void sums(PositiveSums<T*> out) {
     prefix_.assign(size_t(n_) + 1, {});
-    for (int j = 0; j < n_; ++j) prefix_[j + 1] = prefix_[j] + Moments(1, place(j), 1 - double(y_[j]));
+    for (int j = 0; j < n_; ++j)
+      prefix_[j + 1] = prefix_[j] + Moments(1, place(j), 1 - double(y_[j]));
     tree_.reset(n_);
     const double own = 1 - double(step_(T(0)));  // i itself counts as 1, the window says H(0)
     for_each_angle_descending([&](const int* tied, int count) __attribute__((always_inline)) {
@@ -50,7 +54,8 @@ class SortedPositives {
         T lo[4], hi[4];
         tree_.prefix(unsigned(lo_[i]), lo);
         tree_.prefix(unsigned(hi_[i]), hi);
-        const Moments all = window(i, prefix_[lo_[i]].v, prefix_[hi_[i]].v), ahead = window(i, lo, hi);
+        const Moments all = window(i, prefix_[lo_[i]].v, prefix_[hi_[i]].v),
+                      ahead = window(i, lo, hi);
         const double own_error = own * (1 - double(y_[i])), missorted = all.v[0] - ahead.v[0];
         out.rank[i] = T(all.v[0] + own);
         out.error[i] = T(all.v[2] + own_error);
@@ -96,7 +101,8 @@ class SortedPositives {
   // What is left of a difference of equal sums. Less than this of a rank has no say.
   static constexpr double kRounding = 16 * double(std::numeric_limits<T>::epsilon());
 
-  DRSL_HD double place(int i) const { return double(d_[i]) - double(d_[0]); }  // small numbers keep their digits
+  // small numbers keep their digits
+  DRSL_HD double place(int i) const { return double(d_[i]) - double(d_[0]); }
 
   // a, a·d, a·(1 − y), a·d·(1 − y)
   struct Moments {
@@ -115,15 +121,18 @@ class SortedPositives {
   DRSL_HD Moments window(int i, const N* lo, const N* hi) const {
     const double s = double(step_.slope), at = 0.5 + place(i) * s;
     Moments r;
-    for (int w : {0, 2}) r.v[w] = double(lo[w]) + double(hi[w] - lo[w]) * at - double(hi[w + 1] - lo[w + 1]) * s;
+    for (int w : {0, 2})
+      r.v[w] = double(lo[w]) + double(hi[w] - lo[w]) * at - double(hi[w + 1] - lo[w + 1]) * s;
     return r;
   }
 
-  // Σ_i a_i H(d_i − d_j) from (Σ a, Σ a·d) in total and before lo(j), hi(j): all above the window of j, and the window.
+  // Σ_i a_i H(d_i − d_j) from (Σ a, Σ a·d) in total and before lo(j), hi(j): all above the window
+  // of j, and the window.
   template <class N>
   DRSL_HD double above(int j, const double* total, const N* lo, const N* hi) const {
     const double s = double(step_.slope);
-    return total[0] - double(hi[0]) + double(hi[0] - lo[0]) * (0.5 - place(j) * s) + double(hi[1] - lo[1]) * s;
+    return total[0] - double(hi[0]) + double(hi[0] - lo[0]) * (0.5 - place(j) * s) +
+           double(hi[1] - lo[1]) * s;
   }
 
   // f(places, count) for each group of equal angles, largest angle first.

@@ -3,9 +3,10 @@
 //
 //   add(t, v)      place t += v                      prefix(t) = Σ of the places before t
 //
-// A tree of fan-out 16: each node keeps, for each of its children, the sum of the children before it. Adding goes
-// through a whole node a level, without a branch, its lanes under a mask; reading takes one entry a level. Three
-// levels hold 4,096 places: O(log n) with a small constant where a Fenwick tree hops through memory.
+// A tree of fan-out 16: each node keeps, for each of its children, the sum of the children before
+// it. Adding goes through a whole node a level, without a branch, its lanes under a mask; reading
+// takes one entry a level. Three levels hold 4,096 places: O(log n) with a small constant where a
+// Fenwick tree hops through memory.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -37,7 +38,8 @@ class PrefixTree {
       for (int first = 0; first < int(kFan); first += kLanes) {
         Places place;
         for (int k = 0; k < kLanes; ++k) place[k] = Int(first + k);
-        for (int w = 0; w < W; ++w) add_to(node + w * kFan + first, place > own ? Lanes{} + v[w] : Lanes{});
+        for (int w = 0; w < W; ++w)
+          add_to(node + w * kFan + first, place > own ? Lanes{} + v[w] : Lanes{});
       }
     }
   }
@@ -65,7 +67,7 @@ class PrefixTree {
 
   static constexpr unsigned kFan = 16;
   static constexpr int kMaxLevels = 9;
-  std::vector<T> data_;     // level by level, node by node, W rows of 16
+  std::vector<T> data_;  // level by level, node by node, W rows of 16
   size_t offset_[kMaxLevels] = {};
   int levels_ = 0;
 };

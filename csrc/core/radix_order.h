@@ -11,7 +11,8 @@ namespace drsl {
 template <class T>
 class RadixOrder {
  public:
-  // order[0..n) becomes the places of the keys from smallest to largest; equal keys keep their order.
+  // order[0..n) becomes the places of the keys from smallest to largest; equal keys keep their
+  // order.
   void operator()(int n, const T* key, int* order) {
     digits_.resize(size_t(n));
     next_.resize(size_t(n));
@@ -25,7 +26,8 @@ class RadixOrder {
     for (int shift = 0; shift < int(8 * sizeof(Bits)); shift += kDigit) {
       int start[kValues + 1] = {};
       for (int i = 0; i < n; ++i) ++start[(digits_[i] >> shift & (kValues - 1)) + 1];
-      if (start[(digits_[0] >> shift & (kValues - 1)) + 1] == n) continue;  // all alike in this digit
+      // all alike in this digit
+      if (start[(digits_[0] >> shift & (kValues - 1)) + 1] == n) continue;
       for (int b = 0; b < kValues; ++b) start[b + 1] += start[b];
       for (int i = 0; i < n; ++i) {
         const int place = start[digits_[i] >> shift & (kValues - 1)]++;
@@ -44,7 +46,8 @@ class RadixOrder {
   std::vector<Bits> digits_, buffer_;
   std::vector<int> next_;
 
-  static Bits ascending_bits(T x) {  // unsigned order of the result is the order of x; −0 and +0 are one
+  // unsigned order of the result is the order of x; −0 and +0 are one
+  static Bits ascending_bits(T x) {
     x += T(0);
     Bits u;
     std::memcpy(&u, &x, sizeof u);

@@ -3,8 +3,9 @@
 //
 //   δ > 0:  H(x) = clamp(x / 2δ + ½, 0, 1)          δ = 0:  H(x) = 1 if x ≥ 0, else 0
 //
-// V is a scalar or a SIMD vector of T: both know +, *, comparison and ?:. H(−∞) = 0, so an entry that is
-// left out carries distance +∞. A NaN gives something plausible: queries that see one are set aside beforehand.
+// V is a scalar or a SIMD vector of T: both know +, *, comparison and ?:. H(−∞) = 0, so an entry
+// that is left out carries distance +∞. A NaN gives something plausible: queries that see one are
+// set aside beforehand.
 #include <limits>
 
 #include "core/host_device.h"
@@ -21,13 +22,14 @@ struct Saturate {
   }
 };
 
-// A step can be taken pair by pair, step(d_i − d_j), or in fewer operations a pair with what depends on one of the two
-// prepared once for each entry:
+// A step can be taken pair by pair, step(d_i − d_j), or in fewer operations a pair with what
+// depends on one of the two prepared once for each entry:
 //
-//   u_i = of_positive(d_i, origin)          v_j = of_entry(d_j, origin)          H(d_i − d_j) = at(u_i, v_j)
+//   u_i = of_positive(d_i, origin)          v_j = of_entry(d_j, origin)          H(d_i − d_j) =
+//   at(u_i, v_j)
 //
-// u and v have a rounding of their own, relative to |d − origin| / 2δ: for rows whose positives lie close together,
-// and then with the nearest of them for an origin.
+// u and v have a rounding of their own, relative to |d − origin| / 2δ: for rows whose positives lie
+// close together, and then with the nearest of them for an origin.
 template <class T>
 struct Ramp {
   T slope;       // 1 / 2δ, neither infinite nor 0 where δ is tiny or huge

@@ -14,22 +14,25 @@ namespace {
 constexpr int64_t kGrain = 1 << 14;  // Gram entries a task should turn at least
 
 // One clone per instruction set, policy and type: the whole row, from Gram entries to coefficients.
-#define DRSL_TURN(Policy)                                                                                        \
-  DRSL_CLONES void turn(const Problem<float>& p, const Policy<float>& policy, Worker<float>& worker,        \
-                        int64_t begin, int64_t end, float* gram, uint64_t* near) {                               \
-    turn_rows(p, policy, worker, begin, end, gram, near);                                                        \
-  }                                                                                                              \
-  DRSL_CLONES void turn(const Problem<double>& p, const Policy<double>& policy, Worker<double>& worker,     \
-                        int64_t begin, int64_t end, double* gram, uint64_t* near) {                              \
-    turn_rows(p, policy, worker, begin, end, gram, near);                                                        \
+#define DRSL_TURN(Policy)                                                                 \
+  DRSL_CLONES void turn(const Problem<float>& p, const Policy<float>& policy,             \
+                        Worker<float>& worker, int64_t begin, int64_t end, float* gram,   \
+                        uint64_t* near) {                                                 \
+    turn_rows(p, policy, worker, begin, end, gram, near);                                 \
+  }                                                                                       \
+  DRSL_CLONES void turn(const Problem<double>& p, const Policy<double>& policy,           \
+                        Worker<double>& worker, int64_t begin, int64_t end, double* gram, \
+                        uint64_t* near) {                                                 \
+    turn_rows(p, policy, worker, begin, end, gram, near);                                 \
   }
 DRSL_FOR_EACH_POLICY(DRSL_TURN)
 #undef DRSL_TURN
 
-// The Gram matrix right of a block goes, transposed, below it: rows that come later find their left part there.
-// Whole tiles: both rows and leading are padded.
+// The Gram matrix right of a block goes, transposed, below it: rows that come later find their left
+// part there. Whole tiles: both rows and leading are padded.
 template <class T>
-DRSL_INLINE void mirror_rows(T* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
+DRSL_INLINE void mirror_rows(T* gram, int64_t leading, int64_t begin, int64_t end, int64_t from,
+                             int64_t to) {
   constexpr int64_t side = Tile<T>::kSide;
   for (int64_t j = from; j < to; j += side)
     for (int64_t i = begin; i < end; i += side)
@@ -37,10 +40,12 @@ DRSL_INLINE void mirror_rows(T* gram, int64_t leading, int64_t begin, int64_t en
         std::memcpy(gram + (j + k) * leading + i, &column, sizeof column);
       });
 }
-DRSL_CLONES void mirror(float* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
+DRSL_CLONES void mirror(float* gram, int64_t leading, int64_t begin, int64_t end, int64_t from,
+                        int64_t to) {
   mirror_rows(gram, leading, begin, end, from, to);
 }
-DRSL_CLONES void mirror(double* gram, int64_t leading, int64_t begin, int64_t end, int64_t from, int64_t to) {
+DRSL_CLONES void mirror(double* gram, int64_t leading, int64_t begin, int64_t end, int64_t from,
+                        int64_t to) {
   mirror_rows(gram, leading, begin, end, from, to);
 }
 
@@ -75,12 +80,13 @@ void triangle(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad) {
     const int64_t rows = std::min(plan.block_rows, n - first), next = first + rows;
     product(operand(x, first), operand(x, first).transposed(), rows, n - first, x.dim,
             gram.get() + first * ld + first, ld, Into::kOverwrite);
-    for_tasks(int64_t(workers.size()), rows, Tile<T>::kSide, [&](int64_t t, int64_t begin, int64_t end) {
-      begin += first, end += first;
-      mirror(gram.get(), ld, begin, end, next, n);
-      turn(p, policy, workers[size_t(t)], begin, end, gram.get() + begin * ld,
-           near.get() + begin * words);
-    });
+    for_tasks(int64_t(workers.size()), rows, Tile<T>::kSide,
+              [&](int64_t t, int64_t begin, int64_t end) {
+                begin += first, end += first;
+                mirror(gram.get(), ld, begin, end, next, n);
+                turn(p, policy, workers[size_t(t)], begin, end, gram.get() + begin * ld,
+                     near.get() + begin * words);
+              });
   }
   if (!grad) return;
   add_f(workers, p.radial);
@@ -103,14 +109,15 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
     if (grad) std::fill_n(grad, (grad == grad_x ? x.count : r.count) * x.dim, T(0));
   for (int64_t first = 0; first < x.count; first += plan.block_rows) {
     const int64_t rows = std::min(plan.block_rows, x.count - first);
-    product(operand(x, first), operand(r).transposed(), rows, r.count, x.dim, gram.get(), ld, Into::kOverwrite);
+    product(operand(x, first), operand(r).transposed(), rows, r.count, x.dim, gram.get(), ld,
+            Into::kOverwrite);
     for_tasks(int64_t(workers.size()), rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
-      turn(p, policy, workers[size_t(t)], first + begin, first + end,
-           gram.get() + begin * ld, near.get() + begin * (ld / kChunk));
+      turn(p, policy, workers[size_t(t)], first + begin, first + end, gram.get() + begin * ld,
+           near.get() + begin * (ld / kChunk));
     });
     if (p.gradient)
-      redistribute_block<T>({gram.get(), near.get(), ld, p.normalize}, x, first, rows, r, p.radial, grad_x, grad_r,
-                            column_sum.data());
+      redistribute_block<T>({gram.get(), near.get(), ld, p.normalize}, x, first, rows, r, p.radial,
+                            grad_x, grad_r, column_sum.data());
   }
   if (grad_r) {
     std::vector<double> f(static_cast<size_t>(r.count));
@@ -124,9 +131,10 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
 }  // namespace
 
 template <class T>
-void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool self_gallery, const Selection& selection,
-                    const double* weight, const std::string& loss, const std::vector<double>& params,
-                    bool normalize, Results results, T* grad_x, T* grad_r) {
+void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool self_gallery,
+                    const Selection& selection, const double* weight, const std::string& loss,
+                    const std::vector<double>& params, bool normalize, Results results, T* grad_x,
+                    T* grad_r) {
   std::vector<double> radial(static_cast<size_t>(x.count));
   Problem<T> p{};
   p.x = &x;
@@ -150,11 +158,11 @@ void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool s
   STD_TORCH_CHECK(known, "drsl: no loss '", loss, "' with ", params.size(), " parameters");
 }
 
-template void embedding_loss(const Plan&, const Rows<float>&, const Rows<float>&, bool, const Selection&,
-                             const double*, const std::string&, const std::vector<double>&, bool, Results, float*,
-                             float*);
-template void embedding_loss(const Plan&, const Rows<double>&, const Rows<double>&, bool, const Selection&,
-                             const double*, const std::string&, const std::vector<double>&, bool, Results, double*,
-                             double*);
+template void embedding_loss(const Plan&, const Rows<float>&, const Rows<float>&, bool,
+                             const Selection&, const double*, const std::string&,
+                             const std::vector<double>&, bool, Results, float*, float*);
+template void embedding_loss(const Plan&, const Rows<double>&, const Rows<double>&, bool,
+                             const Selection&, const double*, const std::string&,
+                             const std::vector<double>&, bool, Results, double*, double*);
 
 }  // namespace drsl

@@ -1,5 +1,6 @@
 #pragma once
-// A row of the Gram matrix → the query's loss → a row of coefficients A = a − c, in place (docs/design.md).
+// A row of the Gram matrix → the query's loss → a row of coefficients A = a − c, in place
+// (docs/design.md).
 #include <cstdint>
 #include <limits>
 
@@ -26,7 +27,8 @@ struct Problem {
   double* radial;  // [B] e_q of design.md
 };
 
-// What a thread needs of its own. Sums over queries are kept here too, to be added up in a fixed order.
+// What a thread needs of its own. Sums over queries are kept here too, to be added up in a fixed
+// order.
 template <class T>
 struct Worker {
   Row<T> row;
@@ -96,7 +98,8 @@ struct GramRow {
       const T cosine = (g[k] + x.shift[own] + r.shift[k]) * x.inv_cos[own] * r.inv_cos[k];
       row.cosine[i] = double(std::clamp(cosine, T(-1), T(1)));
     }
-    for_each_left_out(q, g, [](T& gram) DRSL_LAMBDA { gram = -1; });  // far from near: nobody mends them
+    // far from near: nobody mends them
+    for_each_left_out(q, g, [](T& gram) DRSL_LAMBDA { gram = -1; });
     const bool finite = convert(q, g, near);
     T* const distance = row.distance.get();
     for_each_left_out(q, distance, [](T& d) DRSL_LAMBDA { d = kInfinity; });
@@ -149,7 +152,8 @@ struct GramRow {
   // Distances in the unit of the rows given. They may overflow.
   DRSL_INLINE bool change_unit(int64_t q) const {
     bool finite = true;
-    const T unit = T(p.x->unit), most = std::numeric_limits<T>::max() * (1 - 8 * std::numeric_limits<T>::epsilon());
+    const T unit = T(p.x->unit),
+            most = std::numeric_limits<T>::max() * (1 - 8 * std::numeric_limits<T>::epsilon());
     for (int64_t k = 0; k < p.r->count; ++k) {
       T& d = row.distance.get()[k];
       d *= unit;
@@ -163,7 +167,8 @@ struct GramRow {
     bool finite = true;
     for (int64_t k = 0; k < kChunk; ++k) {
       const T both = p.x->norm2[size_t(q)] + p.r->norm2[size_t(first + k)];
-      if (d2[k] > kNear<T> * both || first + k >= p.r->count || !p.selection->left(q, first + k)) continue;
+      if (d2[k] > kNear<T> * both || first + k >= p.r->count || !p.selection->left(q, first + k))
+        continue;
       const T d = T(exact_pair(*p.x, q, *p.r, first + k, p.normalize).distance);
       finite &= std::isfinite(d);
       row.distance.get()[first + k] = d;
@@ -178,10 +183,12 @@ struct GramRow {
     const double weight = p.weight[q], half_in_units = p.normalize ? 0.5 : 0.5 / x.unit;
     const T w = T(weight);
 #pragma omp simd
-    for (int64_t k = 0; k < p.leading; ++k) g[k] *= w * inverse[k];  // negatives: A = −c = charge / d
+    // negatives: A = −c = charge / d
+    for (int64_t k = 0; k < p.leading; ++k) g[k] *= w * inverse[k];
     for (size_t i = 0; i < size_t(row.n); ++i) {
       const auto k = size_t(row.column[i]);
-      const double by_cosine = half_in_units * weight * double(row.grad_angle[i]);  // y = (1 + cos) / 2
+      // y = (1 + cos) / 2
+      const double by_cosine = half_in_units * weight * double(row.grad_angle[i]);
       const double by_distance = weight * double(row.grad_distance[i]) * double(inverse[k]);
       g[k] = T(by_cosine * double(x.inv_cos[size_t(q)]) * double(r.inv_cos[k]) - by_distance);
       if (row.near[i]) near[k / kChunk] |= uint64_t(1) << (k % kChunk);
@@ -196,8 +203,8 @@ struct GramRow {
 
 // Queries [begin, end); gram and near start at the first of them.
 template <class T, class Policy>
-DRSL_INLINE void turn_rows(const Problem<T>& p, const Policy& policy, Worker<T>& worker, int64_t begin, int64_t end,
-                           T* gram, uint64_t* near) {
+DRSL_INLINE void turn_rows(const Problem<T>& p, const Policy& policy, Worker<T>& worker,
+                           int64_t begin, int64_t end, T* gram, uint64_t* near) {
   const GramRow<T, Policy> turn{p, policy, worker.row, worker.f.data(), worker.inverse.get()};
   for (int64_t q = begin; q < end; ++q)
     turn(q, gram + (q - begin) * p.leading, near + (q - begin) * (p.leading / kChunk));

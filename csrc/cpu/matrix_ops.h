@@ -1,6 +1,6 @@
 #pragma once
-// The three stages of the engine on whole matrices, one set at a time: pairwise, rank_sort, redistribute as
-// operators of their own. embedding_loss.h runs them fused.
+// The three stages of the engine on whole matrices, one set at a time: pairwise, rank_sort,
+// redistribute as operators of their own. embedding_loss.h runs them fused.
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -20,13 +20,14 @@ void pairwise(const Rows<T>& x, const Rows<T>& r, T* distance, T* cosine);
 
 // loss [B], terms [B, 3], grad_distance and grad_cosine [B, G] of each query's own loss.
 template <class T>
-void rank_sort(const T* distance, const T* cosine, const Selection& selection, int64_t rows, const std::string& loss,
-               const std::vector<double>& params, T* losses, T* terms, T* grad_distance, T* grad_cosine);
+void rank_sort(const T* distance, const T* cosine, const Selection& selection, int64_t rows,
+               const std::string& loss, const std::vector<double>& params, T* losses, T* terms,
+               T* grad_distance, T* grad_cosine);
 
 // Overwrites grad_x [B, D] and grad_r [G, D]; one array where the gallery is the batch.
 template <class T>
-void redistribute(const Plan& plan, const T* grad_distance, const T* grad_cosine, const T* distance, const T* cosine,
-                  const Rows<T>& x, const Rows<T>& r, T* grad_x, T* grad_r);
+void redistribute(const Plan& plan, const T* grad_distance, const T* grad_cosine, const T* distance,
+                  const T* cosine, const Rows<T>& x, const Rows<T>& r, T* grad_x, T* grad_r);
 
 // A gradient formed in T and left in the type of the input.
 template <class T, class In>

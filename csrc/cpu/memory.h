@@ -1,6 +1,7 @@
 #pragma once
-// Workspace. A training step wants the same block every time, and a fresh one costs more to fault in than to fill:
-// each thread keeps the largest block that it has given back, up to kKept, and large blocks ask for huge pages.
+// Workspace. A training step wants the same block every time, and a fresh one costs more to fault
+// in than to fill: each thread keeps the largest block that it has given back, up to kKept, and
+// large blocks ask for huge pages.
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -20,7 +21,8 @@ class BlockCache {
   ~BlockCache() { std::free(kept_.data); }
 
   Block take(size_t bytes) {
-    if (bytes >= kWorthKeeping && kept_.bytes >= bytes && kept_.bytes <= 2 * bytes) return std::exchange(kept_, {});
+    if (bytes >= kWorthKeeping && kept_.bytes >= bytes && kept_.bytes <= 2 * bytes)
+      return std::exchange(kept_, {});
     const size_t unit = bytes >= kHugePage ? kHugePage : kLine;
     Block block{nullptr, (bytes + unit - 1) / unit * unit};
     block.data = std::aligned_alloc(unit, block.bytes);
@@ -30,13 +32,15 @@ class BlockCache {
     }
     if (!block.data) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
-    if (unit == kHugePage) madvise(block.data, block.bytes, MADV_HUGEPAGE);  // a wish: failing costs nothing but speed
+    // a wish: failing costs nothing but speed
+    if (unit == kHugePage) madvise(block.data, block.bytes, MADV_HUGEPAGE);
 #endif
     return block;
   }
 
   void give_back(Block block) {
-    if (block.bytes >= kWorthKeeping && block.bytes <= kKept && block.bytes > kept_.bytes) std::swap(block, kept_);
+    if (block.bytes >= kWorthKeeping && block.bytes <= kKept && block.bytes > kept_.bytes)
+      std::swap(block, kept_);
     std::free(block.data);
   }
 
@@ -47,7 +51,8 @@ class BlockCache {
 
  private:
   static constexpr size_t kLine = 64, kHugePage = size_t(2) << 20;
-  static constexpr size_t kWorthKeeping = size_t(1) << 18, kKept = size_t(144) << 20;  // a triangle's whole matrix
+  // a triangle's whole matrix
+  static constexpr size_t kWorthKeeping = size_t(1) << 18, kKept = size_t(144) << 20;
   Block kept_;
 };
 

@@ -1,4 +1,5 @@
-// The operators on a CPU: tensors in, tensors out. What they compute is in the files named like them.
+// The operators on a CPU: tensors in, tensors out. What they compute is in the files named like
+// them.
 #include <algorithm>
 #include <cmath>
 
@@ -51,11 +52,10 @@ Tensor matrix(const char* name, const Tensor& t, const Tensor& like) {
   return torch::stable::contiguous(t);
 }
 
-std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(Tensor distance, Tensor cosine, Tensor labels,
-                                                     std::optional<Tensor> gallery_labels,
-                                                     std::optional<Tensor> self_index,
-                                                     std::optional<Tensor> exclude, std::string loss,
-                                                     std::vector<double> params) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
+    Tensor distance, Tensor cosine, Tensor labels, std::optional<Tensor> gallery_labels,
+    std::optional<Tensor> self_index, std::optional<Tensor> exclude, std::string loss,
+    std::vector<double> params) {
   STD_TORCH_CHECK(distance.is_cpu() && (distance.dim() == 2 || distance.dim() == 3),
                   "drsl: distance must be [B, G] or [S, B, G] on the CPU");
   const ScalarType type = distance.scalar_type();
@@ -82,11 +82,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(Tensor distance, Tensor 
   return {losses, terms, grad_d, grad_c};
 }
 
-std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cosine, Tensor distance, Tensor cosine,
-                                        Tensor x, std::optional<Tensor> gallery) {
+std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cosine,
+                                           Tensor distance, Tensor cosine, Tensor x,
+                                           std::optional<Tensor> gallery) {
   const Embeddings e(x, gallery);
   STD_TORCH_CHECK(distance.scalar_type() == e.accumulation() && distance.dim() == e.x.dim() &&
-                      distance.size(-2) == e.B && distance.size(-1) == e.G && (!e.sets || distance.size(0) == e.S),
+                      distance.size(-2) == e.B && distance.size(-1) == e.G &&
+                      (!e.sets || distance.size(0) == e.S),
                   "drsl: distance must be what pairwise gave for x and gallery");
   const Tensor d = matrix("distance", distance, distance), c = matrix("cosine", cosine, distance);
   const Tensor gd = matrix("grad_distance", grad_distance, distance);
@@ -115,12 +117,13 @@ std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cos
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     Tensor x, Tensor labels, std::optional<Tensor> gallery, std::optional<Tensor> gallery_labels,
-    std::optional<Tensor> self_index, std::optional<Tensor> exclude, std::optional<Tensor> row_weight,
-    std::string loss, std::vector<double> params, bool normalize, int64_t reduction, bool want_x,
-    bool want_gallery) {
+    std::optional<Tensor> self_index, std::optional<Tensor> exclude,
+    std::optional<Tensor> row_weight, std::string loss, std::vector<double> params, bool normalize,
+    int64_t reduction, bool want_x, bool want_gallery) {
   const Embeddings e(x, gallery);
   STD_TORCH_CHECK(reduction >= 0 && reduction <= 2, "drsl: reduction must be 0, 1 or 2");
-  STD_TORCH_CHECK(bool(gallery) == bool(gallery_labels), "drsl: gallery and gallery_labels go together");
+  STD_TORCH_CHECK(bool(gallery) == bool(gallery_labels),
+                  "drsl: gallery and gallery_labels go together");
   if (exclude) exclude = torch::stable::contiguous(*exclude);
   const Selection selection = select(e.B, e.G, labels, gallery_labels, self_index, exclude);
   const ScalarType acc_type = e.accumulation();
@@ -130,11 +133,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   int64_t counting = 0;
   for (int64_t q = 0; q < e.B; ++q) counting += selection.counts(q);
   counting *= e.S;
-  const double share = Reduction(reduction) == Reduction::kMean ? (counting ? 1.0 / double(counting) : 0.0) : 1.0;
+  const double share =
+      Reduction(reduction) == Reduction::kMean ? (counting ? 1.0 / double(counting) : 0.0) : 1.0;
 
   const Tensor out = empty(each ? e.shape({e.B}) : std::vector<int64_t>{}, acc_type);
   const Tensor out_terms = empty(each ? e.shape({e.B, 3}) : std::vector<int64_t>{3}, acc_type);
-  // In the accumulation type: they have yet to be multiplied by the derivative of what follows the loss.
+  // In the accumulation type: they have yet to be multiplied by the derivative of what follows the
+  // loss.
   const Tensor grad_x = want_x ? empty(e.shape({e.B, e.D}), acc_type) : empty({0}, acc_type);
   const Tensor grad_r = want_gallery ? empty(e.shape({e.G, e.D}), acc_type) : empty({0}, acc_type);
 
@@ -154,7 +159,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     double total[4] = {};
     for (int64_t s = 0; s < e.S; ++s) {
       if (given)
-        for (size_t q = 0; q < B; ++q) weight[q] = share * double(data<T>(given)[size_t(s) * B + q]);
+        for (size_t q = 0; q < B; ++q)
+          weight[q] = share * double(data<T>(given)[size_t(s) * B + q]);
       T* const to_x = want_x ? data<T>(grad_x) + s * e.B * e.D : nullptr;
       T* const to_r = want_gallery ? data<T>(grad_r) + s * e.G * e.D : nullptr;
       if (plan.path == Path::kEmpty) {
@@ -164,13 +170,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
         Rows<T> rows, others;
         pack(data<In>(e.x) + s * e.B * e.D, e.B, e.D, normalize, rows,
              e.gallery ? data<In>(e.gallery) + s * e.G * e.D : nullptr, e.G, others);
-        embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection, weight.data(), loss, params,
-                          normalize, {losses.data(), terms.data()}, to_x, to_r);
+        embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection,
+                          weight.data(), loss, params, normalize, {losses.data(), terms.data()},
+                          to_x, to_r);
       }
       for (size_t q = 0; q < B; ++q) {
         if (each) {
           data<T>(out)[size_t(s) * B + q] = T(losses[q]);
-          for (size_t t = 0; t < 3; ++t) data<T>(out_terms)[(size_t(s) * B + q) * 3 + t] = T(terms[3 * q + t]);
+          for (size_t t = 0; t < 3; ++t)
+            data<T>(out_terms)[(size_t(s) * B + q) * 3 + t] = T(terms[3 * q + t]);
         }
         total[0] += losses[q];
         for (size_t t = 0; t < 3; ++t) total[t + 1] += terms[3 * q + t];

@@ -1,4 +1,5 @@
-// drsl::pairwise on a CPU: a block of the Gram matrix at a time becomes distance and cosine where it lies.
+// drsl::pairwise on a CPU: a block of the Gram matrix at a time becomes distance and cosine where
+// it lies.
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +11,8 @@
 namespace drsl {
 namespace {
 
-constexpr int64_t kBlock = 128;      // rows: half a Gram matrix in such blocks costs 0.55 to 0.62 of a whole one
+// rows: half a Gram matrix in such blocks costs 0.55 to 0.62 of a whole one
+constexpr int64_t kBlock = 128;
 constexpr int64_t kGrain = 1 << 14;  // entries a task should handle at least
 
 template <class T>
@@ -54,18 +56,25 @@ DRSL_INLINE void convert_rows(const PairwiseTask<T>& t, int64_t begin, int64_t e
     }
   }
 }
-DRSL_CLONES void convert(const PairwiseTask<float>& t, int64_t begin, int64_t end) { convert_rows(t, begin, end); }
-DRSL_CLONES void convert(const PairwiseTask<double>& t, int64_t begin, int64_t end) { convert_rows(t, begin, end); }
+DRSL_CLONES void convert(const PairwiseTask<float>& t, int64_t begin, int64_t end) {
+  convert_rows(t, begin, end);
+}
+DRSL_CLONES void convert(const PairwiseTask<double>& t, int64_t begin, int64_t end) {
+  convert_rows(t, begin, end);
+}
 
-// Rows that are equal bit by bit look alike to every other row, whatever order a product added them in.
+// Rows that are equal bit by bit look alike to every other row, whatever order a product added them
+// in.
 template <class T>
-void copy_duplicates(const Rows<T>& rows, T* matrix, int64_t height, int64_t width, bool whole_rows) {
+void copy_duplicates(const Rows<T>& rows, T* matrix, int64_t height, int64_t width,
+                     bool whole_rows) {
   for (const int32_t j : rows.duplicates) {
     const int64_t from = rows.representative[size_t(j)];
     if (whole_rows) std::copy_n(matrix + from * width, width, matrix + j * width);
   }
   for (int64_t i = 0; i < height; ++i)
-    for (const int32_t j : rows.duplicates) matrix[i * width + j] = matrix[i * width + rows.representative[size_t(j)]];
+    for (const int32_t j : rows.duplicates)
+      matrix[i * width + j] = matrix[i * width + rows.representative[size_t(j)]];
 }
 
 }  // namespace
@@ -77,12 +86,15 @@ void pairwise(const Rows<T>& x, const Rows<T>& r, T* distance, T* cosine) {
   const PairwiseTask<T> task{x, r, self, distance, cosine};
   for (int64_t first = 0; first < B; first += kBlock) {
     const int64_t rows = std::min(kBlock, B - first), column = self ? first : 0;
-    product(Matrix<T>{x.operand_row(first), x.dim, 1}, Matrix<T>{r.operand_row(column), r.dim, 1}.transposed(), rows,
-            G - column, x.dim, distance + first * G + column, G, Into::kOverwrite);
-    for_tasks(task_count(rows * G, kGrain), rows, 1,
-              [&](int64_t, int64_t begin, int64_t end) { convert(task, first + begin, first + end); });
+    product(Matrix<T>{x.operand_row(first), x.dim, 1},
+            Matrix<T>{r.operand_row(column), r.dim, 1}.transposed(), rows, G - column, x.dim,
+            distance + first * G + column, G, Into::kOverwrite);
+    for_tasks(task_count(rows * G, kGrain), rows, 1, [&](int64_t, int64_t begin, int64_t end) {
+      convert(task, first + begin, first + end);
+    });
   }
-  for (int64_t i = 0; self && i < B; ++i) {  // the distance of a row to itself is no rounding matter
+  // the distance of a row to itself is no rounding matter
+  for (int64_t i = 0; self && i < B; ++i) {
     if (x.bad[size_t(i)]) continue;
     distance[i * G + i] = 0;
     cosine[i * G + i] = T(x.inv_norm[size_t(i)] != 0);

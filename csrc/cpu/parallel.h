@@ -1,6 +1,6 @@
 #pragma once
-// Work shared among torch's threads in a fixed way: task t of T takes the t-th range, whatever thread runs it,
-// so that sums kept per task repeat bit by bit.
+// Work shared among torch's threads in a fixed way: task t of T takes the t-th range, whatever
+// thread runs it, so that sums kept per task repeat bit by bit.
 #include <torch/csrc/stable/ops.h>
 
 #include <algorithm>
@@ -14,12 +14,14 @@ inline int64_t task_count(int64_t work, int64_t grain) {
   return std::clamp<int64_t>(work / std::max<int64_t>(grain, 1), 1, threads);
 }
 
-// f(task, begin, end): [0, n) in `tasks` ranges that start at multiples of `unit`. f must not throw.
+// f(task, begin, end): [0, n) in `tasks` ranges that start at multiples of `unit`. f must not
+// throw.
 template <class F>
 void for_tasks(int64_t tasks, int64_t n, int64_t unit, const F& f) {
   const int64_t units = (n + unit - 1) / unit;
   const auto run = [&](int64_t t) {
-    const int64_t begin = units * t / tasks * unit, end = std::min(n, units * (t + 1) / tasks * unit);
+    const int64_t begin = units * t / tasks * unit,
+                  end = std::min(n, units * (t + 1) / tasks * unit);
     if (begin < end) f(t, begin, end);
   };
   if (tasks == 1) return run(0);

@@ -17,14 +17,16 @@ torch::stable::Tensor wrap(Matrix<T> m, int64_t rows, int64_t columns) {
   const int64_t sizes[] = {rows, columns}, strides[] = {m.row, m.column};
   const int32_t dtype = sizeof(T) == 4 ? aoti_torch_dtype_float32() : aoti_torch_dtype_float64();
   AtenTensorHandle handle;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_create_tensor_from_blob(const_cast<T*>(m.data), 2, sizes, strides, 0, dtype,
-                                                            aoti_torch_device_type_cpu(), 0, &handle));
+  TORCH_ERROR_CODE_CHECK(
+      aoti_torch_create_tensor_from_blob(const_cast<T*>(m.data), 2, sizes, strides, 0, dtype,
+                                         aoti_torch_device_type_cpu(), 0, &handle));
   return torch::stable::Tensor(handle);
 }
 
 // out += a · b with b's rows contiguous, or its columns (then every entry is an inner product).
 template <class T>
-DRSL_INLINE void multiply(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k, T* out, int64_t leading) {
+DRSL_INLINE void multiply(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k, T* out,
+                          int64_t leading) {
   for (int64_t i = 0; i < m; ++i) {
     T* to = out + i * leading;
     if (b.row == 1) {
@@ -47,18 +49,20 @@ DRSL_INLINE void multiply(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_
     }
   }
 }
-DRSL_CLONES void small(Matrix<float> a, Matrix<float> b, int64_t m, int64_t n, int64_t k, float* out, int64_t ld) {
+DRSL_CLONES void small(Matrix<float> a, Matrix<float> b, int64_t m, int64_t n, int64_t k,
+                       float* out, int64_t ld) {
   multiply(a, b, m, n, k, out, ld);
 }
-DRSL_CLONES void small(Matrix<double> a, Matrix<double> b, int64_t m, int64_t n, int64_t k, double* out,
-                       int64_t ld) {
+DRSL_CLONES void small(Matrix<double> a, Matrix<double> b, int64_t m, int64_t n, int64_t k,
+                       double* out, int64_t ld) {
   multiply(a, b, m, n, k, out, ld);
 }
 
 }  // namespace
 
 template <class T>
-void product(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k, T* out, int64_t leading, Into into) {
+void product(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k, T* out, int64_t leading,
+             Into into) {
   const bool contiguous = b.row == 1 || b.column == 1;
   if (m * n * k < kLibraryFrom && contiguous) {
     if (into == Into::kOverwrite)
@@ -74,7 +78,9 @@ void product(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k, T* out, 
   }
 }
 
-template void product(Matrix<float>, Matrix<float>, int64_t, int64_t, int64_t, float*, int64_t, Into);
-template void product(Matrix<double>, Matrix<double>, int64_t, int64_t, int64_t, double*, int64_t, Into);
+template void product(Matrix<float>, Matrix<float>, int64_t, int64_t, int64_t, float*, int64_t,
+                      Into);
+template void product(Matrix<double>, Matrix<double>, int64_t, int64_t, int64_t, double*, int64_t,
+                      Into);
 
 }  // namespace drsl

@@ -18,6 +18,7 @@ enum class Into { kOverwrite, kAdd };
 
 // a [m, k], b [k, n], out [m, n] with rows `leading` apart.
 template <class T>
-void product(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k, T* out, int64_t leading, Into into);
+void product(Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k, T* out, int64_t leading,
+             Into into);
 
 }  // namespace drsl

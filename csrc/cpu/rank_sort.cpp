@@ -1,4 +1,5 @@
-// drsl::rank_sort on a CPU: rows of given distances and cosines through the same policies as the fused pass.
+// drsl::rank_sort on a CPU: rows of given distances and cosines through the same policies as the
+// fused pass.
 #include <torch/csrc/stable/library.h>
 
 #include <cmath>
@@ -30,11 +31,13 @@ struct RankWorker {
   Row<T> row;
   Buffer<T> charges;  // [G, padded]
 
-  RankWorker(int64_t padded, int64_t most_positives) : row(padded, most_positives), charges(padded) {}
+  RankWorker(int64_t padded, int64_t most_positives)
+      : row(padded, most_positives), charges(padded) {}
 };
 
 template <class T, class Policy>
-DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWorker<T>& worker, int64_t q) {
+DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWorker<T>& worker,
+                          int64_t q) {
   Row<T>& row = worker.row;
   constexpr T infinity = std::numeric_limits<T>::infinity();
   const Selection& selection = t.selection;
@@ -81,14 +84,14 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWo
   }
 }
 
-#define DRSL_RANK(Policy)                                                                                          \
-  DRSL_CLONES void rank(const RankSortTask<float>& t, const Policy<float>& policy, RankWorker<float>& w, int64_t begin,  \
-                        int64_t end) {                                                                             \
-    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, w, q);                                             \
-  }                                                                                                                \
-  DRSL_CLONES void rank(const RankSortTask<double>& t, const Policy<double>& policy, RankWorker<double>& w,        \
-                        int64_t begin, int64_t end) {                                                              \
-    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, w, q);                                             \
+#define DRSL_RANK(Policy)                                                            \
+  DRSL_CLONES void rank(const RankSortTask<float>& t, const Policy<float>& policy,   \
+                        RankWorker<float>& w, int64_t begin, int64_t end) {          \
+    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, w, q);                 \
+  }                                                                                  \
+  DRSL_CLONES void rank(const RankSortTask<double>& t, const Policy<double>& policy, \
+                        RankWorker<double>& w, int64_t begin, int64_t end) {         \
+    for (int64_t q = begin; q < end; ++q) rank_row(t, policy, w, q);                 \
   }
 DRSL_FOR_EACH_POLICY(DRSL_RANK)
 #undef DRSL_RANK
@@ -96,16 +99,19 @@ DRSL_FOR_EACH_POLICY(DRSL_RANK)
 }  // namespace
 
 template <class T>
-void rank_sort(const T* distance, const T* cosine, const Selection& selection, int64_t rows, const std::string& loss,
-               const std::vector<double>& params, T* losses, T* terms, T* grad_distance, T* grad_cosine) {
+void rank_sort(const T* distance, const T* cosine, const Selection& selection, int64_t rows,
+               const std::string& loss, const std::vector<double>& params, T* losses, T* terms,
+               T* grad_distance, T* grad_cosine) {
   const int64_t G = selection.columns, tasks = task_count(rows * G, kGrain);
-  const RankSortTask<T> task{distance, cosine, selection, losses, terms, grad_distance, grad_cosine};
+  const RankSortTask<T> task{distance, cosine,        selection,  losses,
+                             terms,    grad_distance, grad_cosine};
   std::vector<RankWorker<T>> workers;
   for (int64_t t = 0; t < tasks; ++t)
     workers.emplace_back((G + kChunk - 1) / kChunk * kChunk, selection.groups.largest());
   const bool known = with_policy<T>(loss, params, [&](const auto& policy) {
-    for_tasks(tasks, rows, 1,
-              [&](int64_t t, int64_t begin, int64_t end) { rank(task, policy, workers[size_t(t)], begin, end); });
+    for_tasks(tasks, rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
+      rank(task, policy, workers[size_t(t)], begin, end);
+    });
   });
   STD_TORCH_CHECK(known, "drsl: no loss '", loss, "' with ", params.size(), " parameters");
 }

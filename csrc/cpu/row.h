@@ -1,8 +1,8 @@
 #pragma once
 // One query's row on one thread: the CPU's answer to what a policy (core/losses/) asks of a row.
 //
-// Left-out entries (own copy, excluded, padding) and the positives themselves stand at distance +∞ among the
-// columns, where every step is 0: the loops over negatives have no conditions.
+// Left-out entries (own copy, excluded, padding) and the positives themselves stand at distance +∞
+// among the columns, where every step is 0: the loops over negatives have no conditions.
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -17,8 +17,9 @@
 
 namespace drsl {
 
-constexpr int64_t kChunk = 64;           // columns taken together: a word of flags, four AVX-512 vectors of float
-constexpr int kSortedFrom = 128;         // positives: from here on sums are formed in O(n log n)
+// columns taken together: a word of flags, four AVX-512 vectors of float
+constexpr int64_t kChunk = 64;
+constexpr int kSortedFrom = 128;  // positives: from here on sums are formed in O(n log n)
 
 template <class T>
 class Row {
@@ -26,30 +27,35 @@ class Row {
   Row(int64_t columns, int64_t most_positives)
       : distance(columns), chunk_min_(size_t(columns / kChunk)) {
     const int64_t lanes = Simd<T>::kLanes;
-    const size_t n = size_t((most_positives + lanes - 1) / lanes * lanes);  // whole vectors are read and written
-    for (std::vector<T>* v : {&d, &y, &false_positives, &grad_distance, &grad_angle, &negative_weight,
-                              &missorted_weight, &angle_weight, &rank_, &error_, &target_rank_, &target_error_,
-                              &missorted_, &u_})
+    // whole vectors are read and written
+    const size_t n = size_t((most_positives + lanes - 1) / lanes * lanes);
+    for (std::vector<T>* v : {&d, &y, &false_positives, &grad_distance, &grad_angle,
+                              &negative_weight, &missorted_weight, &angle_weight, &rank_, &error_,
+                              &target_rank_, &target_error_, &missorted_, &u_})
       v->resize(n);
     column.resize(n);
     cosine.resize(n);
     near.resize(n);
-    sums = {rank_.data(), error_.data(), target_rank_.data(), target_error_.data(), missorted_.data()};
+    sums = {rank_.data(), error_.data(), target_rank_.data(), target_error_.data(),
+            missorted_.data()};
     accumulator_ = Buffer<T>(std::min<int64_t>(most_positives, kSortedFrom) * Simd<T>::kLanes);
     if (most_positives >= kSortedFrom) place_.resize(size_t(2 * columns));
     columns_ = columns;
   }
 
-  // --- filled in by whoever loads the row --------------------------------------------------------------
+  // --- filled in by whoever loads the row
+  // --------------------------------------------------------------
   Buffer<T> distance;           // [columns], a multiple of kChunk; sum_negatives may spoil it
   std::vector<T> d, y;          // [n] distance and angle of the positives
   std::vector<int32_t> column;  // [n] where they stand
   std::vector<double> cosine;   // [n]
   std::vector<uint8_t> near;    // [n]
   int n = 0;
-  T* spread = nullptr;          // [columns] Σ_i negative_weight[i] H(d_i − d_j) goes here: what j is charged with
+  // [columns] Σ_i negative_weight[i] H(d_i − d_j) goes here: what j is charged with
+  T* spread = nullptr;
 
-  // --- what a policy reads and writes ---------------------------------------------------------------------
+  // --- what a policy reads and writes
+  // ---------------------------------------------------------------------
   PositiveSums<T*> sums;
   std::vector<T> false_positives, grad_distance, grad_angle;
   std::vector<T> negative_weight, missorted_weight, angle_weight;
@@ -137,8 +143,8 @@ class Row {
       sorted_positives<Step>().spread_angles(angle_weight.data(), grad_angle.data());
     } else {
       for_each_vector([&](size_t j) DRSL_LAMBDA {
-        store(&grad_angle[j],
-              angle_pull(load(&d[j]), load(&angle_weight[j]), n, d.data(), step, angle_weight.data()));
+        store(&grad_angle[j], angle_pull(load(&d[j]), load(&angle_weight[j]), n, d.data(), step,
+                                         angle_weight.data()));
       });
     }
     for (size_t i = 0; i < size_t(n); ++i) grad_angle[i] = -grad_angle[i];
@@ -157,7 +163,8 @@ class Row {
  private:
   using Vector = typename Simd<T>::Vector;
   static constexpr int kVectors = kChunk / Simd<T>::kLanes;
-  static constexpr T kWidest = 64;  // |u| of prepared steps: their rounding stays below 4e-6 in float32
+  // |u| of prepared steps: their rounding stays below 4e-6 in float32
+  static constexpr T kWidest = 64;
 
   int64_t columns_;
   std::vector<T> chunk_min_;  // smallest distance of each chunk
@@ -165,16 +172,17 @@ class Row {
   T origin_ = 0;              // distance of the nearest positive
   bool prepared_ = false;
   Buffer<T> accumulator_;
-  std::vector<T> u_;          // [n] what steps know of the positives
+  std::vector<T> u_;  // [n] what steps know of the positives
   std::vector<T> rank_, error_, target_rank_, target_error_, missorted_;
 
   SortedPositives<T, Ramp<T>> ramp_;
   SortedPositives<T, Hard<T>> hard_;
   RadixOrder<T> by_distance_;
   std::vector<int32_t> order_;
-  std::vector<int32_t> place_;     // [2 · columns] of each negative: first positive that notices, that fully notices
+  // [2 · columns] of each negative: first positive that notices, that fully notices
+  std::vector<int32_t> place_;
   std::vector<double> count_, weight_, moment_;
-  SortedNumbers<T> sorted_;        // d
+  SortedNumbers<T> sorted_;  // d
 
   template <class Step>
   SortedPositives<T, Step>& sorted_positives() {
@@ -193,7 +201,8 @@ class Row {
   static DRSL_INLINE T least(const T* at) {
     using Order = OrderOf<T>;
     auto m = Order::bits(load(at));
-    for (int k = Simd<T>::kLanes; k < kChunk; k += Simd<T>::kLanes) m = Order::least(m, Order::bits(load(at + k)));
+    for (int k = Simd<T>::kLanes; k < kChunk; k += Simd<T>::kLanes)
+      m = Order::least(m, Order::bits(load(at + k)));
     T lane[Simd<T>::kLanes];
     store(lane, Order::number(m));
     for (int half = Simd<T>::kLanes / 2; half; half /= 2)
@@ -210,8 +219,10 @@ class Row {
     }
     for_each_chunk_in_reach([&](T* at, int64_t) DRSL_LAMBDA {
       Vector v[kVectors];
-      for (int k = 0; k < kVectors; ++k) v[k] = step.of_entry(load(at + k * Simd<T>::kLanes), origin_);
-      for (int k = 0; k < kVectors; ++k) store(at + k * Simd<T>::kLanes, v[k]);  // for spread_negatives
+      for (int k = 0; k < kVectors; ++k)
+        v[k] = step.of_entry(load(at + k * Simd<T>::kLanes), origin_);
+      // for spread_negatives
+      for (int k = 0; k < kVectors; ++k) store(at + k * Simd<T>::kLanes, v[k]);
       for (int i = 0; i < n; ++i) {
         Vector sum = step.at(u_[size_t(i)], v[0]);
         for (int k = 1; k < kVectors; ++k) sum += step.at(u_[size_t(i)], v[k]);

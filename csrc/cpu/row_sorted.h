@@ -1,11 +1,14 @@
 #pragma once
-// Row's sums over negatives when there are many positives. The positives are sorted by distance, so a negative j
-// is noticed by a tail of them: in part (½ + (d_i − d_j)/2δ) from place a(j) on, in full from b(j) on,
+// Row's sums over negatives when there are many positives. The positives are sorted by distance, so
+// a negative j is noticed by a tail of them: in part (½ + (d_i − d_j)/2δ) from place a(j) on, in
+// full from b(j) on,
 //
-//   a(j) = first i with d_i > d_j − δ          b(j) = first i with d_i ≥ d_j + δ          (δ = 0: a = b)
+//   a(j) = first i with d_i > d_j − δ          b(j) = first i with d_i ≥ d_j + δ          (δ = 0: a
+//   = b)
 //
-// Adding 1 and d_j to histograms at a and b makes N_FP a prefix sum; its transpose, what j is charged with, is a
-// difference of suffix sums of the weights at a and b. O(log n) a negative instead of n.
+// Adding 1 and d_j to histograms at a and b makes N_FP a prefix sum; its transpose, what j is
+// charged with, is a difference of suffix sums of the weights at a and b. O(log n) a negative
+// instead of n.
 #include <cmath>
 
 #include "cpu/row.h"
@@ -23,7 +26,8 @@ DRSL_INLINE void Row<T>::sum_negatives_sorted(Step step) {
   for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
     int32_t* const a = place_.data() + 2 * first;
     int32_t* const b = a + kChunk;
-    sorted_.template places<!is_hard<Step>>(kChunk, at, -step.half_width, a);  // δ = 0: those not nearer
+    // δ = 0: those not nearer
+    sorted_.template places<!is_hard<Step>>(kChunk, at, -step.half_width, a);
     sorted_.template places<false>(kChunk, at, step.half_width, b);
     for (int k = 0; k < kChunk; ++k) {
       const bool left_out = std::isinf(at[k]);
@@ -43,7 +47,8 @@ DRSL_INLINE void Row<T>::sum_negatives_sorted(Step step) {
     partly += weight_[i];
     moment += moment_[i];
     const double u = double(d[i]) - double(d[0]);
-    false_positives[i] = T(std::max(0.0, fully + partly * 0.5 + (partly * u - moment) * double(step.slope)));
+    false_positives[i] =
+        T(std::max(0.0, fully + partly * 0.5 + (partly * u - moment) * double(step.slope)));
   }
 }
 
@@ -59,7 +64,8 @@ DRSL_INLINE void Row<T>::spread_negatives_sorted(Step step) {
   std::fill_n(spread, columns_, T(0));
   for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
     for (int64_t k = 0; k < kChunk; ++k) {
-      const auto a = size_t(place_[size_t(2 * first + k)]), b = size_t(place_[size_t(2 * first + kChunk + k)]);
+      const auto a = size_t(place_[size_t(2 * first + k)]),
+                 b = size_t(place_[size_t(2 * first + kChunk + k)]);
       double charge = weight_[b];
       if (a < b) {
         const double v = double(at[k]) - double(d[0]);

@@ -17,7 +17,8 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 15;  // numbers a task should touch at least
 
-// Squared norms between these powers of two, and products of two such rows, neither overflow nor lose digits.
+// Squared norms between these powers of two, and products of two such rows, neither overflow nor
+// lose digits.
 template <class T>
 struct Safe;
 template <>
@@ -34,10 +35,12 @@ bool is_safe(double norm2) {
   return norm2 >= std::ldexp(1.0, Safe<T>::kLow) && norm2 <= std::ldexp(1.0, Safe<T>::kHigh);
 }
 
-DRSL_CLONES void squared_norms(const float* x, int64_t begin, int64_t end, int64_t dim, double* out) {
+DRSL_CLONES void squared_norms(const float* x, int64_t begin, int64_t end, int64_t dim,
+                               double* out) {
   for (int64_t i = begin; i < end; ++i) out[i] = dot(x + i * dim, x + i * dim, dim);
 }
-DRSL_CLONES void squared_norms(const double* x, int64_t begin, int64_t end, int64_t dim, double* out) {
+DRSL_CLONES void squared_norms(const double* x, int64_t begin, int64_t end, int64_t dim,
+                               double* out) {
   for (int64_t i = begin; i < end; ++i) out[i] = dot(x + i * dim, x + i * dim, dim);
 }
 
@@ -60,8 +63,8 @@ struct OperandTask {
   const T* exact;
   T* operand;
   int64_t dim;
-  const double* scale;   // per row; 0 for rows that become zero
-  const T* centre;       // [dim] or null
+  const double* scale;  // per row; 0 for rows that become zero
+  const T* centre;      // [dim] or null
   double centre_norm2;
   T* norm2;
   T* shift;
@@ -111,7 +114,8 @@ void read(const In* x, int64_t count, int64_t dim, Rows<T>& rows) {
   rows.norm.resize(size_t(count));
   rows.inv_norm.resize(size_t(count));
   rows.inv_cos.resize(size_t(count));
-  rows.norm2.resize(size_t(count / 64 * 64 + 128));  // read in whole chunks, as far as a row of coefficients
+  // read in whole chunks, as far as a row of coefficients
+  rows.norm2.resize(size_t(count / 64 * 64 + 128));
   rows.shift.assign(size_t(count), T(0));
   rows.bad.assign(size_t(count), 0);
   std::vector<double>& norm2 = rows.inv_norm;  // for a moment
@@ -142,8 +146,9 @@ void read(const In* x, int64_t count, int64_t dim, Rows<T>& rows) {
   }
 }
 
-// 1 if the longest row is safe. Otherwise the power of two next to it, provided that no row is so much shorter that its
-// inverse would then leave the range of T: such mixtures stay as they are, and near pairs see to them one by one.
+// 1 if the longest row is safe. Otherwise the power of two next to it, provided that no row is so
+// much shorter that its inverse would then leave the range of T: such mixtures stay as they are,
+// and near pairs see to them one by one.
 template <class T>
 double common_unit(const Rows<T>& x, const Rows<T>& r) {
   double longest = 0, shortest = std::numeric_limits<double>::infinity();
@@ -155,7 +160,8 @@ double common_unit(const Rows<T>& x, const Rows<T>& r) {
     }
   constexpr double kMixture = 1e-6;
   if (longest == 0 || is_safe<T>(longest * longest) || shortest < kMixture * longest) return 1;
-  constexpr int most = std::numeric_limits<T>::max_exponent - 2;  // unit and 1 / unit are numbers of T
+  // unit and 1 / unit are numbers of T
+  constexpr int most = std::numeric_limits<T>::max_exponent - 2;
   return std::ldexp(1.0, std::clamp(std::ilogb(longest), -most, most));
 }
 
@@ -164,7 +170,8 @@ void change_unit(Rows<T>& rows, double unit) {
   rows.unit = unit;
   if (unit != 1) {
     Buffer<T> scaled(rows.count * rows.dim);
-    for (int64_t k = 0; k < rows.count * rows.dim; ++k) scaled.get()[k] = T(double(rows.exact[k]) / unit);
+    for (int64_t k = 0; k < rows.count * rows.dim; ++k)
+      scaled.get()[k] = T(double(rows.exact[k]) / unit);
     rows.exact_store = std::move(scaled);
     rows.exact = rows.exact_store.get();
   }
@@ -176,10 +183,11 @@ void change_unit(Rows<T>& rows, double unit) {
   }
 }
 
-// A row that all rows share, or nothing: the mean of a few of them if it holds most of their length, and only
-// if no row is so long or so short that taking it away would cost digits.
+// A row that all rows share, or nothing: the mean of a few of them if it holds most of their
+// length, and only if no row is so long or so short that taking it away would cost digits.
 template <class T>
-std::vector<T> common_centre(const Rows<T>& x, const Rows<T>& sampled, bool normalize, double& norm2) {
+std::vector<T> common_centre(const Rows<T>& x, const Rows<T>& sampled, bool normalize,
+                             double& norm2) {
   constexpr int64_t kSample = 16;
   const int64_t n = sampled.count, dim = sampled.dim, take = std::min(n, kSample);
   std::vector<double> sum(static_cast<size_t>(dim), 0.0);
@@ -212,7 +220,8 @@ std::vector<T> common_centre(const Rows<T>& x, const Rows<T>& sampled, bool norm
 template <class T>
 void prepare(Rows<T>& rows, bool normalize, const std::vector<T>& centre, double centre_norm2) {
   const size_t n = size_t(rows.count);
-  for (size_t i = 0; i < n; ++i) rows.inv_cos[i] = T(normalize ? double(rows.inv_norm[i] != 0) : rows.inv_norm[i]);
+  for (size_t i = 0; i < n; ++i)
+    rows.inv_cos[i] = T(normalize ? double(rows.inv_norm[i] != 0) : rows.inv_norm[i]);
   if (!normalize && centre.empty() && !rows.any_bad) {
     rows.operand = rows.exact;
   } else {
@@ -224,9 +233,14 @@ void prepare(Rows<T>& rows, bool normalize, const std::vector<T>& centre, double
     }
     rows.operand_store = Buffer<T>(rows.count * rows.dim);
     rows.operand = rows.operand_store.get();
-    const OperandTask<T> task{rows.exact,   rows.operand_store.get(), rows.dim,
-                              scale.data(), centre.empty() ? nullptr : centre.data(),
-                              centre_norm2, rows.norm2.data(),        rows.shift.data()};
+    const OperandTask<T> task{rows.exact,
+                              rows.operand_store.get(),
+                              rows.dim,
+                              scale.data(),
+                              centre.empty() ? nullptr : centre.data(),
+                              centre_norm2,
+                              rows.norm2.data(),
+                              rows.shift.data()};
     for_tasks(task_count(rows.count * rows.dim, kGrain), rows.count, 1,
               [&](int64_t, int64_t begin, int64_t end) { operands(task, begin, end); });
     for (size_t i = 0; i < n; ++i)
@@ -256,11 +270,14 @@ void pack(const In* x, int64_t count, int64_t dim, bool normalize, Rows<T>& rows
   if (gallery) prepare(gallery_rows, normalize, centre, centre_norm2);
 }
 
-template void pack(const float*, int64_t, int64_t, bool, Rows<float>&, const float*, int64_t, Rows<float>&);
-template void pack(const double*, int64_t, int64_t, bool, Rows<double>&, const double*, int64_t, Rows<double>&);
+template void pack(const float*, int64_t, int64_t, bool, Rows<float>&, const float*, int64_t,
+                   Rows<float>&);
+template void pack(const double*, int64_t, int64_t, bool, Rows<double>&, const double*, int64_t,
+                   Rows<double>&);
 using torch::headeronly::BFloat16;
 using torch::headeronly::Half;
-template void pack(const Half*, int64_t, int64_t, bool, Rows<float>&, const Half*, int64_t, Rows<float>&);
+template void pack(const Half*, int64_t, int64_t, bool, Rows<float>&, const Half*, int64_t,
+                   Rows<float>&);
 template void pack(const BFloat16*, int64_t, int64_t, bool, Rows<float>&, const BFloat16*, int64_t,
                    Rows<float>&);
 

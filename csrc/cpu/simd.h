@@ -1,8 +1,10 @@
 #pragma once
-// SIMD without intrinsics: vectors of the compiler, and functions compiled once per instruction set.
+// SIMD without intrinsics: vectors of the compiler, and functions compiled once per instruction
+// set.
 //
-// DRSL_CLONES marks an entry point. The dynamic loader picks the clone for the machine; everything it calls
-// that is always_inline (DRSL_HD, DRSL_INLINE) is compiled for the same set. Lambdas and plain calls are not.
+// DRSL_CLONES marks an entry point. The dynamic loader picks the clone for the machine; everything
+// it calls that is always_inline (DRSL_HD, DRSL_INLINE) is compiled for the same set. Lambdas and
+// plain calls are not.
 #include <cstdint>
 #include <cstring>
 
@@ -36,8 +38,9 @@ DRSL_INLINE void store(T* p, typename Simd<T>::Vector v) {
   std::memcpy(p, &v, sizeof v);
 }
 
-// Numbers ≥ 0 are in the order of their bits, and the compiler has integer minima where it must not assume that
-// floating point ones ignore NaN. Negative numbers are negative integers: the larger of one and 0 is +0.
+// Numbers ≥ 0 are in the order of their bits, and the compiler has integer minima where it must not
+// assume that floating point ones ignore NaN. Negative numbers are negative integers: the larger of
+// one and 0 is +0.
 template <class T, class Int>
 struct BitOrder {
   using Vector = typename Simd<T>::Vector;
@@ -60,10 +63,12 @@ struct OrderOf<float> : BitOrder<float, int32_t> {};
 template <>
 struct OrderOf<double> : BitOrder<double, int64_t> {};
 
-// √x and 1/√x of n numbers, n a whole number of vectors. Zero, negative and infinite x give anything.
+// √x and 1/√x of n numbers, n a whole number of vectors. Zero, negative and infinite x give
+// anything.
 //
-// float: Newton's method, y ← y (3/2 − x y²/2), from the bits of x shifted by one: three steps take 3 % to rounding
-// (two units in the last place), in a fifth of the time of a square root and a division.
+// float: Newton's method, y ← y (3/2 − x y²/2), from the bits of x shifted by one: three steps take
+// 3 % to rounding (two units in the last place), in a fifth of the time of a square root and a
+// division.
 DRSL_INLINE void roots(const float* x, int n, float* root, float* inverse) {
   for (int k = 0; k < n; k += Simd<float>::kLanes) {
     const auto v = load(x + k);
@@ -84,11 +89,15 @@ DRSL_INLINE void roots(const double* x, int n, double* root, double* inverse) {
 
 template <>
 struct Saturate<Simd<float>::Vector> {
-  static DRSL_INLINE Simd<float>::Vector of(Simd<float>::Vector x) { return OrderOf<float>::saturate(x); }
+  static DRSL_INLINE Simd<float>::Vector of(Simd<float>::Vector x) {
+    return OrderOf<float>::saturate(x);
+  }
 };
 template <>
 struct Saturate<Simd<double>::Vector> {
-  static DRSL_INLINE Simd<double>::Vector of(Simd<double>::Vector x) { return OrderOf<double>::saturate(x); }
+  static DRSL_INLINE Simd<double>::Vector of(Simd<double>::Vector x) {
+    return OrderOf<double>::saturate(x);
+  }
 };
 
 }  // namespace drsl

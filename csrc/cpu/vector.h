@@ -1,6 +1,6 @@
 #pragma once
-// Inner products and updates of rows. Explicit vectors, so that the order of additions depends on the length
-// alone: rows that are equal bit by bit give equal results wherever they lie.
+// Inner products and updates of rows. Explicit vectors, so that the order of additions depends on
+// the length alone: rows that are equal bit by bit give equal results wherever they lie.
 #include "cpu/simd.h"
 
 namespace drsl {
@@ -54,7 +54,8 @@ DRSL_INLINE double scaled_dot(const T* x, double a, const T* r, double b, int64_
       [=](int64_t k) DRSL_LAMBDA { return (double(x[k]) * a) * (double(r[k]) * b); });
 }
 
-// a x − b r, as a (x − r) + (a − b) r: exactly 0 for equal rows and scales, with fused multiplication or without.
+// a x − b r, as a (x − r) + (a − b) r: exactly 0 for equal rows and scales, with fused
+// multiplication or without.
 template <class V>
 DRSL_INLINE V scaled_difference(double a, V x, double b, V r) {
   return a * (x - r) + (a - b) * r;
@@ -75,11 +76,14 @@ DRSL_INLINE double difference_squared(const T* x, double a, const T* r, double b
       });
 }
 
-// out += s (a r − b x). In double: where a r and b x nearly agree, their difference still has all its digits.
+// out += s (a r − b x). In double: where a r and b x nearly agree, their difference still has all
+// its digits.
 template <class T>
-DRSL_INLINE void add_difference(T* out, double s, double a, const T* r, double b, const T* x, int64_t n) {
+DRSL_INLINE void add_difference(T* out, double s, double a, const T* r, double b, const T* x,
+                                int64_t n) {
 #pragma omp simd
-  for (int64_t k = 0; k < n; ++k) out[k] += T(s * scaled_difference(a, double(r[k]), b, double(x[k])));
+  for (int64_t k = 0; k < n; ++k)
+    out[k] += T(s * scaled_difference(a, double(r[k]), b, double(x[k])));
 }
 
 // out += s x

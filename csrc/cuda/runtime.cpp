@@ -39,8 +39,8 @@ void check(cudaError_t status, const char* what) {
 
 void check_launch(const char* kernel) { check(cudaGetLastError(), kernel); }
 
-// torch's guard restores the device without waking one that was not in use. It speaks to torch's own
-// CUDA runtime, so ours is told as well.
+// torch's guard restores the device without waking one that was not in use. It speaks to torch's
+// own CUDA runtime, so ours is told as well.
 DeviceScope::DeviceScope(const torch::stable::Tensor& tensor)
     : stream(current_stream(tensor.get_device_index())), guard_(tensor.get_device_index()) {
   check(cudaSetDevice(tensor.get_device_index()), "cudaSetDevice");

@@ -1,6 +1,6 @@
 #pragma once
-// Between torch and the CUDA runtime. The library links the runtime statically and no CUDA library of
-// torch, so that one build loads into every torch, with or without CUDA.
+// Between torch and the CUDA runtime. The library links the runtime statically and no CUDA library
+// of torch, so that one build loads into every torch, with or without CUDA.
 #include <cuda_runtime_api.h>
 #include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/tensor.h>
@@ -16,7 +16,8 @@ void check(cudaError_t status, const char* what);
 // runs are reported by a later call, as CUDA's are.
 void check_launch(const char* kernel);
 
-// While it lives, a tensor's device is the current one, and `stream` is torch's current stream there.
+// While it lives, a tensor's device is the current one, and `stream` is torch's current stream
+// there.
 class DeviceScope {
  public:
   explicit DeviceScope(const torch::stable::Tensor& tensor);
@@ -26,7 +27,8 @@ class DeviceScope {
   torch::stable::accelerator::DeviceGuard guard_;
 };
 
-// Blocks of a grid for so many pieces of work. Kernels take turns at what goes beyond the largest grid.
+// Blocks of a grid for so many pieces of work. Kernels take turns at what goes beyond the largest
+// grid.
 unsigned grid_blocks(int64_t pieces);
 
 }  // namespace drsl::cuda

@@ -18,8 +18,10 @@ bool lies(const Tensor& t, Place place) { return place == Place::kCuda ? t.is_cu
 
 Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, Place place)
     : x(torch::stable::contiguous(given)), sets(given.dim() == 3) {
-  STD_TORCH_CHECK(lies(given, place), "drsl: x must be on the ", place == Place::kCuda ? "GPU" : "CPU", " here");
-  STD_TORCH_CHECK(given.dim() == 2 || given.dim() == 3, "drsl: x must be [B, D] or [S, B, D], got ", describe(given));
+  STD_TORCH_CHECK(lies(given, place), "drsl: x must be on the ",
+                  place == Place::kCuda ? "GPU" : "CPU", " here");
+  STD_TORCH_CHECK(given.dim() == 2 || given.dim() == 3, "drsl: x must be [B, D] or [S, B, D], got ",
+                  describe(given));
   S = sets ? x.size(0) : 1;
   B = x.size(-2);
   D = x.size(-1);
@@ -28,13 +30,15 @@ Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, 
     STD_TORCH_CHECK(lies(*other, place) && other->get_device_index() == x.get_device_index() &&
                         other->scalar_type() == x.scalar_type(),
                     "drsl: gallery must have x's device and dtype");
-    STD_TORCH_CHECK(other->dim() == x.dim() && other->size(-1) == D && (!sets || other->size(0) == S),
-                    "drsl: gallery must match x ", describe(x), " in all but its rows, got ", describe(*other));
+    STD_TORCH_CHECK(
+        other->dim() == x.dim() && other->size(-1) == D && (!sets || other->size(0) == S),
+        "drsl: gallery must match x ", describe(x), " in all but its rows, got ", describe(*other));
     gallery = torch::stable::contiguous(*other);
     G = gallery->size(-2);
   }
-  STD_TORCH_CHECK(B <= std::numeric_limits<int32_t>::max() && G <= std::numeric_limits<int32_t>::max(),
-                  "drsl: at most 2^31 - 1 rows, got ", B, " and ", G);
+  STD_TORCH_CHECK(
+      B <= std::numeric_limits<int32_t>::max() && G <= std::numeric_limits<int32_t>::max(),
+      "drsl: at most 2^31 - 1 rows, got ", B, " and ", G);
 }
 
 std::vector<int64_t> Embeddings::shape(std::vector<int64_t> tail) const {
@@ -47,8 +51,8 @@ Shape Embeddings::problem(bool gradient) const {
 }
 
 std::vector<int64_t> integers(const char* name, const Tensor& given, int64_t n) {
-  STD_TORCH_CHECK(given.is_cpu() && given.dim() == 1 && given.size(0) == n, "drsl: ", name, " must be [", n,
-                  "] on the CPU, got ", describe(given));
+  STD_TORCH_CHECK(given.is_cpu() && given.dim() == 1 && given.size(0) == n, "drsl: ", name,
+                  " must be [", n, "] on the CPU, got ", describe(given));
   const Tensor t = torch::stable::contiguous(given);
   std::vector<int64_t> out(static_cast<size_t>(n));
   const auto copy = [&](auto type) {
@@ -56,17 +60,29 @@ std::vector<int64_t> integers(const char* name, const Tensor& given, int64_t n) 
     for (size_t i = 0; i < out.size(); ++i) out[i] = int64_t(from[i]);
   };
   switch (t.scalar_type()) {
-    case ScalarType::Long: copy(int64_t{}); break;
-    case ScalarType::Int: copy(int32_t{}); break;
-    case ScalarType::Short: copy(int16_t{}); break;
-    case ScalarType::Char: copy(int8_t{}); break;
-    case ScalarType::Byte: copy(uint8_t{}); break;
-    default: STD_TORCH_CHECK(false, "drsl: ", name, " must hold integers");
+    case ScalarType::Long:
+      copy(int64_t{});
+      break;
+    case ScalarType::Int:
+      copy(int32_t{});
+      break;
+    case ScalarType::Short:
+      copy(int16_t{});
+      break;
+    case ScalarType::Char:
+      copy(int8_t{});
+      break;
+    case ScalarType::Byte:
+      copy(uint8_t{});
+      break;
+    default:
+      STD_TORCH_CHECK(false, "drsl: ", name, " must hold integers");
   }
   return out;
 }
 
-Selection select(int64_t B, int64_t G, const Tensor& labels, const std::optional<Tensor>& gallery_labels,
+Selection select(int64_t B, int64_t G, const Tensor& labels,
+                 const std::optional<Tensor>& gallery_labels,
                  const std::optional<Tensor>& self_index, const std::optional<Tensor>& exclude) {
   const std::vector<int64_t> query = integers("labels", labels, B);
   STD_TORCH_CHECK(gallery_labels || G == B, "drsl: gallery_labels are missing");
@@ -82,9 +98,11 @@ Selection select(int64_t B, int64_t G, const Tensor& labels, const std::optional
   }
   const uint8_t* mask = nullptr;
   if (exclude) {
-    STD_TORCH_CHECK(exclude->is_cpu() && exclude->scalar_type() == ScalarType::Bool && exclude->dim() == 2 &&
-                        exclude->size(0) == B && exclude->size(1) == G && exclude->is_contiguous(),
-                    "drsl: exclude must be contiguous bool [", B, ", ", G, "] on the CPU, got ", describe(*exclude));
+    STD_TORCH_CHECK(exclude->is_cpu() && exclude->scalar_type() == ScalarType::Bool &&
+                        exclude->dim() == 2 && exclude->size(0) == B && exclude->size(1) == G &&
+                        exclude->is_contiguous(),
+                    "drsl: exclude must be contiguous bool [", B, ", ", G, "] on the CPU, got ",
+                    describe(*exclude));
     mask = static_cast<const uint8_t*>(exclude->const_data_ptr());
   }
   const std::vector<int64_t>& columns = gallery_labels ? gallery : query;

@@ -1,6 +1,6 @@
 #pragma once
-// Tensors of an operator call → plain pointers and sizes. Python has checked what users pass; the checks here
-// keep direct calls of torch.ops.drsl.* from reading out of bounds.
+// Tensors of an operator call → plain pointers and sizes. Python has checked what users pass; the
+// checks here keep direct calls of torch.ops.drsl.* from reading out of bounds.
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -33,13 +33,18 @@ struct Embeddings {
 
   Embeddings(const Tensor& x, const std::optional<Tensor>& gallery, Place place = Place::kCpu);
   ScalarType type() const { return x.scalar_type(); }
-  ScalarType accumulation() const { return type() == ScalarType::Double ? type() : ScalarType::Float; }
-  std::vector<int64_t> shape(std::vector<int64_t> tail) const;  // with the set dimension in front, if any
+  ScalarType accumulation() const {
+    return type() == ScalarType::Double ? type() : ScalarType::Float;
+  }
+  // with the set dimension in front, if any
+  std::vector<int64_t> shape(std::vector<int64_t> tail) const;
   Shape problem(bool gradient) const;
 };
 
-// Labels, own copies and exclusions of B queries against G entries. `exclude` is kept alive by the caller.
-Selection select(int64_t B, int64_t G, const Tensor& labels, const std::optional<Tensor>& gallery_labels,
+// Labels, own copies and exclusions of B queries against G entries. `exclude` is kept alive by the
+// caller.
+Selection select(int64_t B, int64_t G, const Tensor& labels,
+                 const std::optional<Tensor>& gallery_labels,
                  const std::optional<Tensor>& self_index, const std::optional<Tensor>& exclude);
 
 // An integer tensor [n] of any width.
@@ -49,11 +54,16 @@ std::vector<int64_t> integers(const char* name, const Tensor& t, int64_t n);
 template <class F>
 void dispatch(ScalarType type, F f) {
   switch (type) {
-    case ScalarType::Double: return f(double{}, double{});
-    case ScalarType::Float: return f(float{}, float{});
-    case ScalarType::Half: return f(torch::headeronly::Half{}, float{});
-    case ScalarType::BFloat16: return f(torch::headeronly::BFloat16{}, float{});
-    default: STD_TORCH_CHECK(false, "drsl: embeddings must be float16, bfloat16, float32 or float64");
+    case ScalarType::Double:
+      return f(double{}, double{});
+    case ScalarType::Float:
+      return f(float{}, float{});
+    case ScalarType::Half:
+      return f(torch::headeronly::Half{}, float{});
+    case ScalarType::BFloat16:
+      return f(torch::headeronly::BFloat16{}, float{});
+    default:
+      STD_TORCH_CHECK(false, "drsl: embeddings must be float16, bfloat16, float32 or float64");
   }
 }
 

@@ -12,7 +12,8 @@ Groups::Groups(const int64_t* gallery, int64_t columns, const int64_t* query, in
   std::vector<int64_t> label;  // of each group
   std::vector<int32_t> group_of_column(static_cast<size_t>(columns));
   const auto find = [&](int64_t wanted, int32_t fresh) {
-    return index.find(uint64_t(wanted), fresh, [&](int32_t g) { return label[size_t(g)] == wanted; });
+    return index.find(uint64_t(wanted), fresh,
+                      [&](int32_t g) { return label[size_t(g)] == wanted; });
   };
   for (int64_t k = 0; k < columns; ++k) {
     const auto fresh = int32_t(label.size());

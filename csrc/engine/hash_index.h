@@ -1,6 +1,7 @@
 #pragma once
-// Open addressing from 64-bit keys to small numbers, for as many keys as it was made for. The caller decides
-// what equal means, so that one table serves labels (equal keys) and rows (equal bits behind equal keys).
+// Open addressing from 64-bit keys to small numbers, for as many keys as it was made for. The
+// caller decides what equal means, so that one table serves labels (equal keys) and rows (equal
+// bits behind equal keys).
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -15,7 +16,8 @@ class HashIndex {
     slot_.assign(slots, -1);
   }
 
-  // The stored number `n` with equal(n), or `fresh` after storing it; with fresh < 0, −1 if there is none.
+  // The stored number `n` with equal(n), or `fresh` after storing it; with fresh < 0, −1 if there
+  // is none.
   template <class Equal>
   int32_t find(uint64_t key, int32_t fresh, Equal equal) {
     const size_t mask = slot_.size() - 1;

@@ -6,11 +6,11 @@ namespace drsl {
 namespace {
 
 constexpr int64_t kMiB = int64_t(1) << 20;
-// The whole coefficient matrix is kept up to this size (float32: B = 5,792). Beyond, three products a block
-// cost 1.5 × the two that the triangle needs, but memory grows with B, not B².
+// The whole coefficient matrix is kept up to this size (float32: B = 5,792). Beyond, three products
+// a block cost 1.5 × the two that the triangle needs, but memory grows with B, not B².
 constexpr int64_t kTriangleBytes = 128 * kMiB;
-// A triangle's block of Gram rows: few, to waste little below the diagonal; not fewer, or the library packs the other
-// operand too often.
+// A triangle's block of Gram rows: few, to waste little below the diagonal; not fewer, or the
+// library packs the other operand too often.
 constexpr int64_t kTriangleRows = 128, kManyTriangleRows = 256, kManyFrom = 1024;
 // A streaming block is long enough for efficient products and small enough to stay near the caches.
 constexpr int64_t kStreamingBytes = 32 * kMiB, kStreamingRows = 512;
@@ -32,9 +32,12 @@ Plan plan_cpu(const Shape& s) {
   const int64_t whole = round_up(s.rows, kLine) * (plan.leading * s.item + flags);
   if (s.self && whole <= kTriangleBytes) {
     plan.path = Path::kTriangle;
-    plan.block_rows = std::min(s.rows < kManyFrom ? kTriangleRows : kManyTriangleRows, round_up(s.rows, kLine));
+    plan.block_rows =
+        std::min(s.rows < kManyFrom ? kTriangleRows : kManyTriangleRows, round_up(s.rows, kLine));
     plan.workspace_bytes = whole;
-    plan.why = "the gallery is the batch and its coefficients fit in 128 MiB: half a Gram matrix, one product";
+    plan.why =
+        "the gallery is the batch and its coefficients fit in 128 MiB: half a Gram matrix, one "
+        "product";
   } else {
     plan.path = Path::kStreaming;
     const int64_t fit = kStreamingBytes / (plan.leading * s.item) / kLine * kLine;

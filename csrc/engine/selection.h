@@ -1,6 +1,6 @@
 #pragma once
-// Which gallery entries a query compares with: all but its own copy and the excluded ones; positives carry its
-// label. Shared by all sets of a problem.
+// Which gallery entries a query compares with: all but its own copy and the excluded ones;
+// positives carry its label. Shared by all sets of a problem.
 #include <cstdint>
 #include <vector>
 

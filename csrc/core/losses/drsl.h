@@ -1,8 +1,10 @@
 #pragma once
-// DRSL: rank the positives of a query ahead of its negatives by distance, sort them by angle (losses.md).
+// DRSL: rank the positives of a query ahead of its negatives by distance, sort them by angle
+// (losses.md).
 //
 //   ranking error  ℓ_R(i) = N_FP(i) / rank(i)                      rank(i) = rank⁺(i) + N_FP(i)
-//   sorting error  ℓ_S(i) = Σ_j H(x_ij)(1 − y_j) / rank⁺(i)        x_ij = d_i − d_j, j over the positives
+//   sorting error  ℓ_S(i) = Σ_j H(x_ij)(1 − y_j) / rank⁺(i)        x_ij = d_i − d_j, j over the
+//   positives
 //   its target     ℓ_S*(i): the same over those j with y_j ≥ y_i
 //   angle error    ℓ_A(i) = ℓ_S(i) as a function of the angles
 //
@@ -13,8 +15,9 @@
 //
 // and what a cause is given, i is charged with: over one query, ∂/∂d sums to 0.
 //
-// This is the whole loss. The row that it is handed forms the sums: by SIMD lanes or a thread block, directly
-// or sorted, as the engine sees fit. The members that a row has are those used below, and no others.
+// This is the whole loss. The row that it is handed forms the sums: by SIMD lanes or a thread
+// block, directly or sorted, as the engine sees fit. The members that a row has are those used
+// below, and no others.
 #include "core/host_device.h"
 
 namespace drsl {
