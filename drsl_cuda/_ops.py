@@ -9,7 +9,7 @@ try:
     from drsl_cuda import _C
 except ImportError as error:
     raise ImportError(
-        "drsl_cuda's native library is missing or was built for another Python: "
+        f"drsl_cuda's native library cannot be loaded ({error}): "
         "run pip install --no-build-isolation . in the source tree"
     ) from error
 
