@@ -42,8 +42,13 @@ class SortedPositives {
     prefix_.assign(size_t(n_) + 1, {});
     for (int j = 0; j < n_; ++j)
       prefix_[j + 1] = prefix_[j] + Moments(1, place(j), 1 - double(y_[j]));
-    tree_.reset(n_);
     const double own = 1 - double(step_(T(0)));  // i itself counts as 1, the window says H(0)
+    for (int i = 0; i < n_; ++i) {
+      const Moments all = window(i, prefix_[lo_[i]].v, prefix_[hi_[i]].v);
+      out.rank[i] = T(all.v[0] + own);
+      out.error[i] = T(all.v[2] + own * (1 - double(y_[i])));
+    }
+    tree_.reset(n_);
     for_each_angle_descending([&](const int* tied, int count) __attribute__((always_inline)) {
       for (int k = 0; k < count; ++k) {
         const T p = T(place(tied[k])), e = 1 - y_[tied[k]], moments[4] = {1, p, e, p * e};
@@ -54,16 +59,15 @@ class SortedPositives {
         T lo[4], hi[4];
         tree_.prefix(unsigned(lo_[i]), lo);
         tree_.prefix(unsigned(hi_[i]), hi);
-        const Moments all = window(i, prefix_[lo_[i]].v, prefix_[hi_[i]].v),
-                      ahead = window(i, lo, hi);
-        const double own_error = own * (1 - double(y_[i])), missorted = all.v[0] - ahead.v[0];
-        out.rank[i] = T(all.v[0] + own);
-        out.error[i] = T(all.v[2] + own_error);
+        const Moments ahead = window(i, lo, hi);
         out.target_rank[i] = T(ahead.v[0] + own);
-        out.target_error[i] = T(ahead.v[2] + own_error);
-        out.missorted[i] = missorted > kRounding * all.v[0] ? T(missorted) : T(0);
+        out.target_error[i] = T(ahead.v[2] + own * (1 - double(y_[i])));
       }
     });
+    for (int i = 0; i < n_; ++i) {
+      const T missorted = out.rank[i] - out.target_rank[i];
+      out.missorted[i] = missorted > kRounding * out.rank[i] ? missorted : T(0);
+    }
   }
 
   // charge[j] = Σ_i weight[i] H(x_ij) [y_j < y_i]
@@ -99,7 +103,7 @@ class SortedPositives {
 
  private:
   // What is left of a difference of equal sums. Less than this of a rank has no say.
-  static constexpr double kRounding = 16 * double(std::numeric_limits<T>::epsilon());
+  static constexpr T kRounding = 16 * std::numeric_limits<T>::epsilon();
 
   // small numbers keep their digits
   DRSL_HD double place(int i) const { return double(d_[i]) - double(d_[0]); }

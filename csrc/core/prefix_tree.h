@@ -32,30 +32,34 @@ class PrefixTree {
   }
 
   DRSL_HD void add(unsigned t, const T (&v)[W]) {
+    Lanes value;
+    for (int k = 0; k < kLanes; ++k) value[k] = v[k % W];
     for (int l = 0; l < levels_; ++l, t /= kFan) {
       T* node = data_.data() + offset_[l] + size_t(t / kFan) * kFan * W;
       const Places own = Places{} + Int(t % kFan);
-      for (int first = 0; first < int(kFan); first += kLanes) {
-        Places place;
-        for (int k = 0; k < kLanes; ++k) place[k] = Int(first + k);
-        for (int w = 0; w < W; ++w)
-          add_to(node + w * kFan + first, place > own ? Lanes{} + v[w] : Lanes{});
+      for (int first = 0; first < int(kFan) * W; first += kLanes) {
+        Places child;
+        for (int k = 0; k < kLanes; ++k) child[k] = Int((first + k) / W);
+        add_to(node + first, child > own ? value : Lanes{});
       }
     }
   }
 
   DRSL_HD void prefix(unsigned t, T (&sum)[W]) const {
-    for (int w = 0; w < W; ++w) sum[w] = 0;
+    Entry total{};
     for (int l = 0; l < levels_; ++l, t /= kFan) {
-      const T* node = data_.data() + offset_[l] + size_t(t / kFan) * kFan * W + t % kFan;
-      for (int w = 0; w < W; ++w) sum[w] += node[w * kFan];
+      Entry e;
+      std::memcpy(&e, data_.data() + offset_[l] + size_t(t) * W, sizeof e);
+      total += e;
     }
+    std::memcpy(&sum, &total, sizeof sum);
   }
 
  private:
   using Int = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
   typedef T Lanes __attribute__((vector_size(64)));
   typedef Int Places __attribute__((vector_size(64)));
+  typedef T Entry __attribute__((vector_size(W * sizeof(T))));
   static constexpr int kLanes = 64 / sizeof(T);
 
   static DRSL_HD void add_to(T* p, Lanes v) {
@@ -67,7 +71,7 @@ class PrefixTree {
 
   static constexpr unsigned kFan = 16;
   static constexpr int kMaxLevels = 9;
-  std::vector<T> data_;  // level by level, node by node, W rows of 16
+  std::vector<T> data_;  // level by level, node by node, child by child
   size_t offset_[kMaxLevels] = {};
   int levels_ = 0;
 };
