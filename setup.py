@@ -11,6 +11,7 @@ torch from 2.10 on, with or without CUDA. Everything about the project itself is
 """
 
 import os
+import platform
 import re
 import shutil
 import sys
@@ -98,6 +99,8 @@ def cpu_extension():
     cxx = ["-O3", "-g0", "-std=c++20", "-fvisibility=hidden", "-fopenmp-simd"]
     cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Wno-psabi"]
     cxx.append(SHORT_PATHS)
+    if platform.machine() in ("x86_64", "AMD64"):  # clones for AVX-512 would use half of a register
+        cxx.append("-mprefer-vector-width=512")
     return Extension(
         "drsl_cuda._C",
         [*find_sources("*.cpp"), *find_sources("engine/**/*.cpp"), *find_sources("cpu/**/*.cpp")],

@@ -32,8 +32,10 @@ class PrefixTree {
   }
 
   DRSL_HD void add(unsigned t, const T (&v)[W]) {
-    Lanes value;
-    for (int k = 0; k < kLanes; ++k) value[k] = v[k % W];
+    Places part;  // which of the W numbers a lane holds; a constant, like `child` below
+    for (int k = 0; k < kLanes; ++k) part[k] = Int(k % W);
+    Lanes value = Lanes{} + v[0];
+    for (int w = 1; w < W; ++w) value = part == Places{} + Int(w) ? Lanes{} + v[w] : value;
     for (int l = 0; l < levels_; ++l, t /= kFan) {
       T* node = data_.data() + offset_[l] + size_t(t / kFan) * kFan * W;
       const Places own = Places{} + Int(t % kFan);
