@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+HOST_ORDER ?= warp
 
 ifeq ($(strip $(VENV)),)
 PY := $(PYTHON)
@@ -20,10 +21,10 @@ CLANG_FORMAT := $(if $(ENVIRONMENT),$(VENV)/bin/)clang-format
 NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 .DEFAULT_GOAL := help
-.PHONY: help environment build demo test lint format audit package wheel clean
+.PHONY: help environment build demo test lint format audit package wheel clean gpu report host host-sanitized host-coverage
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 demo: build $(EDITABLE)  ## what was built, which path runs, and a check against the reference
 	$(PY) -m drsl_cuda
@@ -46,6 +47,32 @@ format: $(ENVIRONMENT)  ## rewrites what lint would complain about, where it can
 
 audit: build  ## the library needs nothing but torch's stable ABI
 	$(PY) tools/check_abi.py
+
+gpu:  ## with a GPU and nothing else: builds, tests, sanitizer, benchmark, in 8 minutes
+	@$(PYTHON) tools/gpu $(GPU_ARGS)
+
+# Without a GPU: g++ compiles the kernels, whose threads take turns. `make test` runs the first of these.
+KERNEL_TESTS := tests/test_host_kernels.py
+OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
+	degenerate.py extremes.py properties.py gradients.py)
+
+host: build $(EDITABLE)  ## the operators' tests, run by the CUDA kernels on host threads; HOST_ORDER=warp
+	$(PY) -m pytest --on-host-threads=$(HOST_ORDER) -k "not reference" $(OPERATOR_TESTS) $(PYTEST_ARGS)
+
+# libstdc++ as well: AddressSanitizer looks for the function that throws before Python loads it.
+host-sanitized: build $(EDITABLE)  ## kernels on host threads under AddressSanitizer and UBSan
+	$(PY) tools/build_host.py sanitized
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 DRSL_HOST_VARIANT=sanitized \
+	$(PY) -m pytest -m sanitized $(KERNEL_TESTS) $(PYTEST_ARGS)
+
+host-coverage: build $(EDITABLE)  ## kernels on host threads, and which of their lines were run
+	$(PY) tools/host_coverage.py --reset
+	DRSL_HOST_VARIANT=coverage $(PY) -m pytest $(KERNEL_TESTS) $(PYTEST_ARGS)
+	$(PY) tools/host_coverage.py --missing --least 90
+
+report: build  ## registers, shared memory, spills, opcodes of each kernel; needs no GPU
+	@$(PY) tools/kernel_report.py $(REPORT_ARGS)
 
 wheel: $(ENVIRONMENT)  ## sdist, and the wheel built from it, in dist/
 	$(PY) -m build --no-isolation

@@ -2,9 +2,14 @@
 // G = B.
 #include <torch/csrc/stable/library.h>
 
-STABLE_TORCH_LIBRARY(drsl, m) {
-  // Distance and cosine of all pairs, [.., B, G] each.
-  m.def("pairwise(Tensor x, Tensor? gallery) -> (Tensor distance, Tensor cosine)");
+#if !defined(DRSL_NAMESPACE)
+#define DRSL_NAMESPACE drsl  // another one where kernels run on host threads
+#endif
+
+STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
+  // Distance and cosine of all pairs, [.., B, G] each. tf32: on a GPU, float32 products may be
+  // rounded.
+  m.def("pairwise(Tensor x, Tensor? gallery, bool tf32=False) -> (Tensor distance, Tensor cosine)");
 
   // A query's row → its loss and its primary terms: loss [.., B], terms [.., B, 3], ∂/∂d and ∂/∂cos
   // [.., B, G].
@@ -19,7 +24,7 @@ STABLE_TORCH_LIBRARY(drsl, m) {
   m.def(
       "redistribute(Tensor grad_distance, Tensor grad_cosine, Tensor distance, Tensor cosine, "
       "Tensor x, "
-      "Tensor? gallery) -> (Tensor grad_x, Tensor grad_gallery)");
+      "Tensor? gallery, bool tf32=False) -> (Tensor grad_x, Tensor grad_gallery)");
 
   // All three, a block of rows at a time. reduction: 0 none, 1 mean, 2 sum. The gradients are those
   // of the reduced loss, or of Σ row_weight · loss if row_weight [.., B] is given, in the
@@ -29,5 +34,6 @@ STABLE_TORCH_LIBRARY(drsl, m) {
       "self_index, "
       "Tensor? exclude, Tensor? row_weight, str loss, float[] params, bool normalize, int "
       "reduction, bool grad_x, "
-      "bool grad_gallery) -> (Tensor loss, Tensor terms, Tensor grad_x, Tensor grad_gallery)");
+      "bool grad_gallery, bool tf32=False) "
+      "-> (Tensor loss, Tensor terms, Tensor grad_x, Tensor grad_gallery)");
 }

@@ -3,15 +3,25 @@
 #include <pybind11/stl.h>
 
 #include "engine/plan.h"
-
-#ifndef DRSL_VERSION
-#define DRSL_VERSION "unknown"
-#endif
-#ifndef DRSL_CUDA_ARCHS
-#define DRSL_CUDA_ARCHS ""
+#ifdef DRSL_WITH_CUDA
+#include "cuda/plan.h"
 #endif
 
 namespace py = pybind11;
+
+namespace {
+
+py::dict as_dict(const drsl::Plan& p) {
+  py::dict plan;
+  plan["path"] = drsl::name(p.path);
+  plan["sets"] = p.sets;
+  plan["block_rows"] = p.block_rows;
+  plan["workspace_bytes"] = p.workspace_bytes;
+  plan["why"] = p.why;
+  return plan;
+}
+
+}  // namespace
 
 PYBIND11_MODULE(_C, m) {
   m.def("build_info", [] {
@@ -28,17 +38,18 @@ PYBIND11_MODULE(_C, m) {
   });
 
   m.def(
-      "plan_cpu",
-      [](int64_t sets, int64_t rows, int64_t columns, int64_t dim, bool self, bool gradient,
-         int64_t item) {
-        const drsl::Plan p = drsl::plan_cpu({sets, rows, columns, dim, self, gradient, item});
-        py::dict plan;
-        plan["path"] = drsl::name(p.path);
-        plan["block_rows"] = p.block_rows;
-        plan["workspace_bytes"] = p.workspace_bytes;
-        plan["why"] = p.why;
-        return plan;
+      "plan",
+      [](const std::string& device, int64_t sets, int64_t rows, int64_t columns, int64_t dim,
+         bool self, bool gradient, int64_t item, bool normalize) {
+        const drsl::Shape shape{sets, rows, columns, dim, self, gradient, item};
+#ifdef DRSL_WITH_CUDA
+        if (device == "cuda") return as_dict(drsl::cuda::plan_cuda(shape, normalize));
+#else
+        (void)normalize;
+#endif
+        if (device == "cpu") return as_dict(drsl::plan_cpu(shape));
+        throw py::value_error("no plan for device " + device);
       },
-      py::arg("sets"), py::arg("rows"), py::arg("columns"), py::arg("dim"), py::arg("self"),
-      py::arg("gradient"), py::arg("item"));
+      py::arg("device"), py::arg("sets"), py::arg("rows"), py::arg("columns"), py::arg("dim"),
+      py::arg("self"), py::arg("gradient"), py::arg("item"), py::arg("normalize"));
 }

@@ -8,7 +8,7 @@ with the derivative of what follows the loss: a loss scale is there to save what
 
 import torch
 
-from drsl_cuda._ops import EMBEDDING_LOSS, NONE, REDISTRIBUTE
+from drsl_cuda._ops import EMBEDDING_LOSS, NONE, REDISTRIBUTE, tf32
 
 
 def _refuse(name, *gradients):
@@ -30,15 +30,18 @@ _no_derivative("redistribute")
 
 def _pairwise_setup(ctx, inputs, output):
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*inputs, *output)
+    ctx.tf32 = inputs[2]
+    ctx.save_for_backward(*inputs[:2], *output)
 
 
 def _pairwise_backward(ctx, grad_distance, grad_cosine):
     x, gallery, distance, cosine = ctx.saved_tensors
     grad_distance = torch.zeros_like(distance) if grad_distance is None else grad_distance
     grad_cosine = torch.zeros_like(cosine) if grad_cosine is None else grad_cosine
-    grad_x, grad_gallery = REDISTRIBUTE(grad_distance, grad_cosine, distance, cosine, x, gallery)
-    return grad_x, None if gallery is None else grad_gallery
+    grad_x, grad_gallery = REDISTRIBUTE(
+        grad_distance, grad_cosine, distance, cosine, x, gallery, ctx.tf32
+    )
+    return grad_x, None if gallery is None else grad_gallery, None
 
 
 torch.library.register_autograd("drsl::pairwise", _pairwise_backward, setup_context=_pairwise_setup)
@@ -51,6 +54,7 @@ def _loss_setup(ctx, inputs, output):
     ctx.set_materialize_grads(False)
     ctx.arguments = inputs[7:11]  # loss, params, normalize, reduction
     ctx.dtype = inputs[0].dtype
+    ctx.tf32 = inputs[13]
     ctx.save_for_backward(*(inputs[:6] if inputs[10] == NONE else output[2:]))
 
 
@@ -58,14 +62,16 @@ def _loss_backward(ctx, grad_loss, *others):
     _refuse(f"{ctx.arguments[0]} loss", *others)
     wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
     if ctx.arguments[3] == NONE:
-        gradients = EMBEDDING_LOSS(*ctx.saved_tensors, grad_loss, *ctx.arguments, *wanted)[2:]
+        gradients = EMBEDDING_LOSS(
+            *ctx.saved_tensors, grad_loss, *ctx.arguments, *wanted, ctx.tf32
+        )[2:]
     else:
         gradients = (gradient * grad_loss for gradient in ctx.saved_tensors)
     grad_x, grad_gallery = (
         gradient.to(ctx.dtype) if want else None
         for gradient, want in zip(gradients, wanted, strict=True)
     )
-    return grad_x, None, grad_gallery, *[None] * 10
+    return grad_x, None, grad_gallery, *[None] * 11
 
 
 torch.library.register_autograd("drsl::embedding_loss", _loss_backward, setup_context=_loss_setup)
@@ -93,9 +99,15 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
         problem = (x, labels, gallery, gallery_labels, self_index, exclude)
         later = arguments[3] == NONE
         want_x, want_gallery, *_ = ctx.needs_input_grad
+        ctx.tf32 = tf32(x)
         with torch._C._AutoDispatchBelowAutograd():
             loss, terms, grad_x, grad_gallery = EMBEDDING_LOSS(
-                *problem, None, *arguments, want_x and not later, want_gallery and not later
+                *problem,
+                None,
+                *arguments,
+                want_x and not later,
+                want_gallery and not later,
+                ctx.tf32,
             )
         ctx.arguments = arguments
         ctx.dtype = x.dtype
@@ -128,7 +140,7 @@ def _gradients(ctx, grad_loss, want_x, want_gallery):
     if gradients is None:
         with torch._C._AutoDispatchBelowAutograd():
             gradients = EMBEDDING_LOSS(
-                *ctx.saved_tensors, weights, *ctx.arguments, want_x, want_gallery
+                *ctx.saved_tensors, weights, *ctx.arguments, want_x, want_gallery, ctx.tf32
             )[2:]
     # On a CPU it costs nothing to see that there is nothing to do.
     scaled = weights is not None or (grad_loss.is_cpu and grad_loss.item() == 1.0)
@@ -153,5 +165,7 @@ def embedding_loss(
         return _EagerEmbeddingLoss.apply(x, gallery, *problem, *arguments)
     now = torch.is_grad_enabled() and reduction != NONE
     wanted = now and x.requires_grad, now and gallery is not None and gallery.requires_grad
-    out, terms, _, _ = EMBEDDING_LOSS(x, labels, gallery, *problem[1:], None, *arguments, *wanted)
+    out, terms, _, _ = EMBEDDING_LOSS(
+        x, labels, gallery, *problem[1:], None, *arguments, *wanted, tf32(x)
+    )
     return out, terms.detach()

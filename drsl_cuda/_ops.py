@@ -38,12 +38,21 @@ def accumulation(dtype):
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def tf32(x):
+    """Whether torch's settings let products of these rows round float32 to TF32: on GPUs only."""
+    return (
+        x.is_cuda
+        and x.dtype == torch.float32
+        and torch.get_float32_matmul_precision() != "highest"
+    )
+
+
 def _columns(x, gallery):
     return x.shape[-2] if gallery is None else gallery.shape[-2]
 
 
 @torch.library.register_fake("drsl::pairwise")
-def _(x, gallery):
+def _(x, gallery, tf32=False):
     shape = (*x.shape[:-1], _columns(x, gallery))
     dtype = accumulation(x.dtype)
     return x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
@@ -61,7 +70,7 @@ def _(distance, cosine, labels, gallery_labels, self_index, exclude, loss, param
 
 
 @torch.library.register_fake("drsl::redistribute")
-def _(grad_distance, grad_cosine, distance, cosine, x, gallery):
+def _(grad_distance, grad_cosine, distance, cosine, x, gallery, tf32=False):
     return _gradients(x, gallery, True, True, x.dtype)
 
 
@@ -88,6 +97,7 @@ def _(
     reduction,
     grad_x,
     grad_gallery,
+    tf32=False,
 ):
     shape = x.shape[:-1] if reduction == NONE else ()
     dtype = accumulation(x.dtype)

@@ -11,7 +11,7 @@ from drsl_cuda.functional import runs_natively
 class Explanation(NamedTuple):
     """How a call would be run."""
 
-    path: str  # "triangle", "streaming", "empty", or "reference"
+    path: str  # "triangle", "in memory", "streaming", "empty", or "reference"
     why: str
     workspace_bytes: int | None  # beside inputs and results; None where torch decides
     block_rows: int | None  # queries handled together
@@ -43,6 +43,7 @@ def explain(
     *,
     self_index=None,
     exclude=None,
+    normalize=False,
     backend="auto",
 ):
     """Which way a loss on these arguments would be computed, why, and with how much workspace."""
@@ -53,7 +54,8 @@ def explain(
     if not runs_natively(_ops.EMBEDDING_LOSS, device, backend):
         why = "asked for" if backend == "reference" else f"this build has no kernel for {device}"
         return Explanation("reference", f"plain PyTorch: {why}", None, None)
-    plan = _ops.library.plan_cpu(
+    plan = _ops.library.plan(
+        device=device,
         sets=x.shape[0] if x.dim() == 3 else 1,
         rows=x.shape[-2],
         columns=x.shape[-2] if r is None else r.shape[-2],
@@ -61,5 +63,6 @@ def explain(
         self=r is None,
         gradient=x.requires_grad or (r is not None and r.requires_grad),
         item=_ops.accumulation(x.dtype).itemsize,
+        normalize=_check.flag("normalize", normalize),
     )
     return Explanation(plan["path"], plan["why"], plan["workspace_bytes"], plan["block_rows"])

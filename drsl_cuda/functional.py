@@ -22,7 +22,7 @@ def pairwise_distance_angle(x, r=None):
     x, r = _check.pair(x, r)
     if x.device.type not in _ops.DEVICES[_ops.PAIRWISE]:
         return reference.pairwise_distance_angle(x, r)
-    return _ops.PAIRWISE(x, r)
+    return _ops.PAIRWISE(x, r, _ops.tf32(x))
 
 
 def drsl_loss(

@@ -9,6 +9,27 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--on-host-threads",
+        choices=("forward", "reverse", "shuffle", "warp"),
+        help="what would run on the CPU is run by the CUDA kernels, threads in this order",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernels_in_place_of_the_cpu(request):
+    """See on_host_threads.py."""
+    order = request.config.getoption("--on-host-threads")
+    if order is None:
+        yield
+        return
+    from on_host_threads import on_host_threads
+
+    with on_host_threads(order):
+        yield
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request):
     """Every test that takes it runs on the CPU and, where there is one, on the GPU."""

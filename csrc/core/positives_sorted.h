@@ -8,13 +8,13 @@
 // prefix sums of a_j and a_j d_j. The condition y_j ≥ y_i adds a second dimension: the positives
 // enter a tree of prefix sums in the order of their angles. A window is a difference of prefixes,
 // so distances are counted from the smallest.
-#include <limits>
 #include <vector>
 
 #include "core/places.h"
 #include "core/positives.h"
 #include "core/prefix_tree.h"
 #include "core/radix_order.h"
+#include "core/window.h"
 
 namespace drsl {
 
@@ -64,10 +64,8 @@ class SortedPositives {
         out.target_error[i] = T(ahead.v[2] + own * (1 - double(y_[i])));
       }
     });
-    for (int i = 0; i < n_; ++i) {
-      const T missorted = out.rank[i] - out.target_rank[i];
-      out.missorted[i] = missorted > kRounding * out.rank[i] ? missorted : T(0);
-    }
+    for (int i = 0; i < n_; ++i)
+      out.missorted[i] = missorted_mass(out.rank[i] - out.target_rank[i], out.rank[i]);
   }
 
   // charge[j] = Σ_i weight[i] H(x_ij) [y_j < y_i]
@@ -102,9 +100,6 @@ class SortedPositives {
   }
 
  private:
-  // What is left of a difference of equal sums. Less than this of a rank has no say.
-  static constexpr T kRounding = 16 * std::numeric_limits<T>::epsilon();
-
   // small numbers keep their digits
   DRSL_HD double place(int i) const { return double(d_[i]) - double(d_[0]); }
 
@@ -123,10 +118,9 @@ class SortedPositives {
   // Σ_j a_j H(d_i − d_j) and Σ_j a_j (1 − y_j) H(d_i − d_j), from the prefixes at lo(i) and hi(i).
   template <class N>
   DRSL_HD Moments window(int i, const N* lo, const N* hi) const {
-    const double s = double(step_.slope), at = 0.5 + place(i) * s;
     Moments r;
     for (int w : {0, 2})
-      r.v[w] = double(lo[w]) + double(hi[w] - lo[w]) * at - double(hi[w + 1] - lo[w + 1]) * s;
+      r.v[w] = drsl::window(place(i), double(step_.slope), lo + w, hi + w);
     return r;
   }
 

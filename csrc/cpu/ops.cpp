@@ -11,8 +11,6 @@
 namespace drsl {
 namespace {
 
-enum class Reduction : int64_t { kNone = 0, kMean = 1, kSum = 2 };
-
 Tensor empty(std::vector<int64_t> shape, ScalarType type) {
   return torch::stable::empty(shape, type);
 }
@@ -26,7 +24,7 @@ const T* data(const std::optional<Tensor>& t) {
   return t ? static_cast<const T*>(t->const_data_ptr()) : nullptr;
 }
 
-std::tuple<Tensor, Tensor> pairwise_op(Tensor x, std::optional<Tensor> gallery) {
+std::tuple<Tensor, Tensor> pairwise_op(Tensor x, std::optional<Tensor> gallery, bool) {
   const Embeddings e(x, gallery);
   const Tensor distance = empty(e.shape({e.B, e.G}), e.accumulation());
   const Tensor cosine = empty(e.shape({e.B, e.G}), e.accumulation());
@@ -84,7 +82,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
 
 std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cosine,
                                            Tensor distance, Tensor cosine, Tensor x,
-                                           std::optional<Tensor> gallery) {
+                                           std::optional<Tensor> gallery, bool) {
   const Embeddings e(x, gallery);
   STD_TORCH_CHECK(distance.scalar_type() == e.accumulation() && distance.dim() == e.x.dim() &&
                       distance.size(-2) == e.B && distance.size(-1) == e.G &&
@@ -119,7 +117,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     Tensor x, Tensor labels, std::optional<Tensor> gallery, std::optional<Tensor> gallery_labels,
     std::optional<Tensor> self_index, std::optional<Tensor> exclude,
     std::optional<Tensor> row_weight, std::string loss, std::vector<double> params, bool normalize,
-    int64_t reduction, bool want_x, bool want_gallery) {
+    int64_t reduction, bool want_x, bool want_gallery, bool) {
   const Embeddings e(x, gallery);
   STD_TORCH_CHECK(reduction >= 0 && reduction <= 2, "drsl: reduction must be 0, 1 or 2");
   STD_TORCH_CHECK(bool(gallery) == bool(gallery_labels),

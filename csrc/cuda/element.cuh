@@ -8,6 +8,8 @@
 #include <bit>
 #endif
 
+#include "cuda/launch.h"
+
 namespace drsl::cuda {
 
 struct Half {

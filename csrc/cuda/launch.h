@@ -11,8 +11,8 @@
 #include <cuda_runtime.h>
 #define DRSL_LAUNCH(kernel, grid, block, shared, stream, ...) \
   (kernel)<<<(grid), (block), (shared), (stream)>>>(__VA_ARGS__)
-#define DRSL_DYNAMIC_SHARED(T, name)                        \
-  extern __shared__ __align__(16) unsigned char name##_[];  \
+#define DRSL_DYNAMIC_SHARED(T, name)                       \
+  extern __shared__ __align__(16) unsigned char name##_[]; \
   T* const name = reinterpret_cast<T*>(name##_)
 #endif
 

@@ -2,89 +2,80 @@
 #include <cstdint>
 #include <optional>
 #include <tuple>
-#include <type_traits>
 
-#include "cuda/pairwise.cuh"
-#include "cuda/runtime.h"
-#include "engine/arguments.h"
+#include "cuda/gram_launch.cuh"
+#include "cuda/pairwise_mend.cuh"
+#include "cuda/tensors.h"
 
 namespace drsl {
 namespace {
 
 using namespace cuda;
 
-template <class In>
-struct Stored {
-  using type = In;
-};
-template <>
-struct Stored<torch::headeronly::Half> {
-  using type = cuda::Half;
-};
-template <>
-struct Stored<torch::headeronly::BFloat16> {
-  using type = cuda::BFloat16;
-};
-
+// [3, rows]
 template <class T>
-T* data(const Tensor& t) {
-  if constexpr (std::is_const_v<T>)
-    return static_cast<T*>(t.const_data_ptr());
-  else
-    return static_cast<T*>(t.mutable_data_ptr());
+Norms<T> norms_of(const Tensor& store, int64_t rows) {
+  T* const first = data<T>(store);
+  return {first, first + rows, first + 2 * rows};
 }
 
-template <class In, class T>
-void launch_row_norms(const Tensor& x, int64_t rows, int64_t D, const Tensor& norms,
-                      cudaStream_t stream) {
-  if (rows == 0) return;
-  row_norms<In, T><<<grid_blocks((rows + kWarps - 1) / kWarps), kThreads, 0, stream>>>(
-      data<const In>(x), rows, D, data<RowNorm<T>>(norms));
-  check_launch("row_norms");
-}
+constexpr int64_t kMostBlocks = 4096;  // a few times what a GPU runs at once
 
-template <class In, class T>
-void launch(const Embeddings& e, const Tensor& distance, const Tensor& cosine) {
+template <class E>
+void launch(const Embeddings& e, bool tf32, const Tensor& distance, const Tensor& cosine) {
+  using T = Accumulator<E>;
   const DeviceScope scope(e.x);
-  const int64_t D = e.D, x_rows = e.S * e.B, r_rows = e.gallery ? e.S * e.G : 0;
-  const auto norms = [&](int64_t rows) {
-    return torch::stable::new_empty(e.x, {rows, int64_t(2)}, e.accumulation());
+  const auto measured = [&](const Tensor& rows, int64_t count) {
+    const Tensor store = torch::stable::new_empty(e.x, {int64_t(3), e.S * count}, e.accumulation());
+    measure(data<const E>(rows), e.S * count, e.D, norms_of<T>(store, e.S * count), scope.stream);
+    return store;
   };
-  const Tensor x_norms = norms(x_rows), r_norms = norms(r_rows);
-  launch_row_norms<In, T>(e.x, x_rows, D, x_norms, scope.stream);
-  if (e.gallery) launch_row_norms<In, T>(*e.gallery, r_rows, D, r_norms, scope.stream);
+  const Tensor x_store = measured(e.x, e.B);
+  const Tensor r_store = e.gallery ? measured(*e.gallery, e.G) : x_store;
 
-  PairwiseTask<In, T> task;
-  task.x = data<const In>(e.x);
-  task.r = data<const In>(e.gallery ? *e.gallery : e.x);
-  task.S = e.S, task.B = e.B, task.G = e.G, task.D = D;
-  task.self = !e.gallery;
-  const auto first_bits = reinterpret_cast<uintptr_t>(task.x) | reinterpret_cast<uintptr_t>(task.r);
-  task.aligned = (first_bits | uintptr_t(D * int64_t(sizeof(In)))) % 16 == 0;
-  task.x_norm = data<const RowNorm<T>>(x_norms);
-  task.r_norm = data<const RowNorm<T>>(e.gallery ? r_norms : x_norms);
-  task.distance = data<T>(distance);
-  task.cosine = data<T>(cosine);
-  const unsigned blocks = grid_blocks(task.S * tiles_of_set(task));
-  pairwise_tiles<In, T><<<blocks, kThreads, 0, scope.stream>>>(task);
-  check_launch("pairwise_tiles");
+  GramTask<E> task;
+  task.x = data<const E>(e.x);
+  task.r = data<const E>(e.gallery ? *e.gallery : e.x);
+  task.x_stride = e.B * e.D, task.r_stride = e.G * e.D;
+  task.sets = e.S, task.rows = e.B, task.columns = e.G, task.dim = e.D;
+  task.unit = copy_unit(task.x, task.r, e.D);
+  task.symmetric = !e.gallery;
+
+  PairOutput<E> output;
+  output.x = norms_of<T>(x_store, e.S * e.B);
+  output.r = norms_of<T>(r_store, e.S * e.G);
+  output.distance = data<T>(distance), output.cosine = data<T>(cosine);
+  output.self = !e.gallery;
+  const auto bits =
+      reinterpret_cast<uintptr_t>(output.distance) | reinterpret_cast<uintptr_t>(output.cosine);
+  output.quads = bits % 16 == 0 && e.G % 4 == 0;
+
+  const int64_t across = (e.G + 3) / 4, fours = e.S * ((e.B + 3) / 4) * across;
+  const Tensor near = torch::stable::new_empty(e.x, {fours}, ScalarType::Short);
+  output.near = data<uint16_t>(near);
+  launch_gram(task, output, tf32 ? Products::kTF32 : Products::kFloat32, scope.stream);
+  const int64_t pieces = fours / across * ((across + 31) / 32);
+  const auto blocks =
+      unsigned(std::min<int64_t>((pieces + kMendWarps - 1) / kMendWarps, kMostBlocks));
+  DRSL_LAUNCH(mend_pairs<E>, blocks, kMendThreads, 0, scope.stream, task, output);
+  check_launch("mend_pairs");
 }
 
-std::tuple<Tensor, Tensor> pairwise_op(Tensor x, std::optional<Tensor> gallery) {
+std::tuple<Tensor, Tensor> pairwise_op(Tensor x, std::optional<Tensor> gallery, bool tf32) {
   const Embeddings e(x, gallery, Place::kCuda);
   const auto empty = [&] {
     return torch::stable::new_empty(e.x, e.shape({e.B, e.G}), e.accumulation());
   };
   const Tensor distance = empty(), cosine = empty();
-  dispatch(e.type(), [&](auto in, auto acc) {
-    if (distance.numel() == 0) return;
-    launch<typename Stored<decltype(in)>::type, decltype(acc)>(e, distance, cosine);
+  dispatch(e.type(), [&](auto in, auto) {
+    if (distance.numel() > 0)
+      launch<typename Stored<decltype(in)>::type>(e, tf32, distance, cosine);
   });
   return {distance, cosine};
 }
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(drsl, CUDA, m) { m.impl("pairwise", TORCH_BOX(&pairwise_op)); }
+DRSL_CUDA_OPERATORS(m) { m.impl("pairwise", TORCH_BOX(&pairwise_op)); }
 
 }  // namespace drsl

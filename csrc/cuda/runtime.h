@@ -1,8 +1,12 @@
 #pragma once
 // Between torch and the CUDA runtime. The library links the runtime statically and no CUDA library
 // of torch, so that one build loads into every torch, with or without CUDA.
+#if defined(DRSL_CUDA_ON_HOST)
+#include "cuda/launch.h"
+#else
 #include <cuda_runtime_api.h>
 #include <torch/csrc/stable/accelerator.h>
+#endif
 #include <torch/csrc/stable/tensor.h>
 
 #include <cstdint>
@@ -23,8 +27,10 @@ class DeviceScope {
   explicit DeviceScope(const torch::stable::Tensor& tensor);
   const cudaStream_t stream;
 
+#if !defined(DRSL_CUDA_ON_HOST)
  private:
   torch::stable::accelerator::DeviceGuard guard_;
+#endif
 };
 
 // Blocks of a grid for so many pieces of work. Kernels take turns at what goes beyond the largest

@@ -24,6 +24,7 @@
 
 #include "cuda/element.cuh"
 #include "cuda/launch.h"
+#include "engine/reduction.h"
 
 namespace drsl::cuda {
 
@@ -40,7 +41,7 @@ constexpr T kNear = T(1) / T(32);
 // [sets, count] each
 template <class T>
 struct Norms {
-  T* norm;     // |x|, the largest number if it is beyond; NaN if the row is bad: holds NaN or infinity
+  T* norm;  // |x|, the largest number if it is beyond; NaN if the row is bad: holds NaN or infinity
   T* inverse;  // 1/|x|; 0 if the row counts as zero; NaN if bad
   T* norm2;    // |x|²; +∞ if products with the row would overflow or lose digits; NaN if bad
 };
@@ -55,14 +56,21 @@ struct Side {
 // Which entries a query compares with, and which of them are its positives.
 struct Selected {
   const int64_t *x_label, *r_label;  // [B], [G]
-  const int64_t* self_index;         // [B] own column, anything outside of [0, G) is none; null: see own
-  bool own;                          // the gallery is the batch: column q is query q
-  const uint8_t* exclude;            // [B, G] or null
+  const int64_t* self_index;  // [B] own column, anything outside of [0, G) is none; null: see own
+  bool own;                   // the gallery is the batch: column q is query q
+  const uint8_t* exclude;     // [B, G] or null
 };
 
 enum class Products {
   kFloat32,  // float32 accuracy
   kTF32,     // float32 embeddings may be rounded to TF32
+};
+
+// What becomes of the losses of all queries.
+template <class T>
+struct Reduced {
+  T *loss, *terms;  // one and 3 numbers; [queries] and [queries, 3] if each query keeps its own
+  T* share;         // one number: what a query weighs in the loss
 };
 
 template <class E>
@@ -119,21 +127,51 @@ template <class T>
 struct TurnDense {
   int64_t sets, rows, columns;
   Selected selected;
-  const T *distance, *cosine;          // [sets, rows, columns]
-  T *loss, *terms;                     // [sets, rows], [sets, rows, 3]
-  T *grad_distance, *grad_cosine;      // [sets, rows, columns]
-  int* positives;                      // [sets, rows]
-  void* scratch;                       // turn_scratch_bytes
+  const T *distance, *cosine;      // [sets, rows, columns]
+  T *loss, *terms;                 // [sets, rows], [sets, rows, 3]
+  T *grad_distance, *grad_cosine;  // [sets, rows, columns]
+  int* positives;                  // [sets, rows]
+  void* scratch;                   // turn_scratch_bytes
 };
 template <class T>
 bool turn(const TurnDense<T>&, const std::string& loss, const std::vector<double>& params,
           cudaStream_t);
 
+// Small batches against themselves (small_pairs.cuh, small_product.cuh), a launch each.
+constexpr int kSmallTile = 32;  // rows and columns of a tile of pairs
+constexpr int kSmallSlab = 32;  // dimensions in shared memory at a time
+constexpr int kSmallZeros = 64;
+
+template <class E>
+struct Small {
+  using T = Accumulator<E>;
+  Turn<E> turn;       // near and some are not used; x.norms are measured on the way; x is r
+  int slices;         // of dimensions
+  int64_t slice;      // dimensions of a slice, a multiple of kSmallSlab
+  T *square, *dot;    // [slices, sets, B, ld]
+  unsigned* zeros;    // [kSmallZeros] counters
+  Reduction reduction;
+  Reduced<T> out;
+};
+
+int64_t small_scratch_bytes(int64_t rows, int64_t columns, int64_t item);
+
+template <class E>
+void small_pairs(const Small<E>&, cudaStream_t);
+// Loss, terms and share too, unless the reduction is none.
+template <class E>
+bool small_turn(const Small<E>&, const std::string& loss, const std::vector<double>& params,
+                cudaStream_t);
+// grad[s, q] = share · ( Σ_k (A_qk + A_kq)(x_k − x_q) + (e_q + f_q) x_q )
+template <class E>
+void small_product(const Small<E>&, Accumulator<E>* grad, cudaStream_t);
+
 // Column sums of F over the queries that were turned; adds to f [sets, G] if `add`. partial: as many
 // numbers as angular_partials says.
 int64_t angular_partials(int64_t sets, int64_t count, int64_t columns);
 template <class E>
-void sum_angular(const Turn<E>&, Accumulator<E>* f, bool add, Accumulator<E>* partial, cudaStream_t);
+void sum_angular(const Turn<E>&, Accumulator<E>* f, bool add, Accumulator<E>* partial,
+                 cudaStream_t);
 
 // Coefficients of queries [first, first + count), as turn left them.
 template <class E>

@@ -12,9 +12,14 @@ std::string describe(const Tensor& t) {
   return s + "]";
 }
 
-bool lies(const Tensor& t, Place place) { return place == Place::kCuda ? t.is_cuda() : t.is_cpu(); }
-
 }  // namespace
+
+bool lies(const Tensor& t, Place place) {
+#if defined(DRSL_CUDA_ON_HOST)
+  place = Place::kCpu;
+#endif
+  return place == Place::kCuda ? t.is_cuda() : t.is_cpu();
+}
 
 Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, Place place)
     : x(torch::stable::contiguous(given)), sets(given.dim() == 3) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/plan.h"
+#include "engine/reduction.h"
 #include "engine/selection.h"
 
 namespace drsl {
@@ -23,6 +24,9 @@ using torch::stable::Tensor;
 
 // Where an operator wants its tensors.
 enum class Place { kCpu, kCuda };
+
+// Whether it is there. Where kernels run on host threads, the CPU's tensors are the GPU's too.
+bool lies(const Tensor& t, Place place);
 
 // [S, B, D] or [B, D] against [S, G, D] or [G, D]; contiguous.
 struct Embeddings {

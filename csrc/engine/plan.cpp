@@ -22,8 +22,9 @@ int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit;
 
 Plan plan_cpu(const Shape& s) {
   if (s.sets == 0 || s.rows == 0 || s.columns == 0)
-    return {Path::kEmpty, 0, 0, 0, "no query or no gallery entry: nothing counts"};
+    return {Path::kEmpty, 0, 0, 0, 0, "no query or no gallery entry: nothing counts"};
   Plan plan{};
+  plan.sets = 1;
   plan.leading = round_up(s.columns, kLine);
   // Rows a power of two apart share cache sets: a column of them would not fit.
   if (plan.leading * s.item % 1024 == 0) plan.leading += kLine;

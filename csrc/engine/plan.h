@@ -13,18 +13,31 @@ struct Shape {
   int64_t item;                      // bytes of a number of the accumulation type
 };
 
-enum class Path { kEmpty, kTriangle, kStreaming };
+enum class Path { kEmpty, kTriangle, kSmall, kInMemory, kStreaming };
 
 struct Plan {
   Path path;
-  int64_t block_rows;       // query rows handled together
+  int64_t sets;             // problems handled together
+  int64_t block_rows;       // query rows of each handled together
   int64_t leading;          // distance between rows of the coefficient block, in numbers
   int64_t workspace_bytes;  // beside inputs and results
   const char* why;
 };
 
 inline const char* name(Path path) {
-  return path == Path::kEmpty ? "empty" : path == Path::kTriangle ? "triangle" : "streaming";
+  switch (path) {
+    case Path::kEmpty:
+      return "empty";
+    case Path::kTriangle:
+      return "triangle";
+    case Path::kSmall:
+      return "small";
+    case Path::kInMemory:
+      return "in memory";
+    case Path::kStreaming:
+      return "streaming";
+  }
+  return "";
 }
 
 Plan plan_cpu(const Shape& shape);

@@ -1,0 +1,70 @@
+// drsl::rank_sort on a GPU: checks, memory, one turn. Everything is queued, nothing waits.
+#include <torch/csrc/stable/library.h>
+
+#include <tuple>
+
+#include "cuda/selected.h"
+#include "cuda/tensors.h"
+
+namespace drsl::cuda {
+namespace {
+
+void check_matrix(const char* name, const Tensor& t, const Tensor& like) {
+  bool same = t.get_device_index() == like.get_device_index() && t.is_cpu() == like.is_cpu() &&
+              t.dim() == like.dim() && t.scalar_type() == like.scalar_type();
+  for (int64_t i = 0; same && i < t.dim(); ++i) same = t.size(i) == like.size(i);
+  STD_TORCH_CHECK(same, "drsl: ", name, " must have the shape, dtype and device of distance");
+}
+
+template <class T>
+void launch(TurnDense<T> turn_of, const Tensor& like, const std::string& loss,
+            const std::vector<double>& params, cudaStream_t stream) {
+  const TurnDense<T>& t = turn_of;
+  const int64_t bytes = turn_scratch_bytes(t.sets, t.rows, t.columns, sizeof(T));
+  const Tensor scratch = torch::stable::new_empty(like, {bytes}, ScalarType::Byte);
+  turn_of.scratch = scratch.mutable_data_ptr();
+  check(cudaMemsetAsync(turn_of.scratch, 0, kScratchZeros, stream), "cudaMemsetAsync");
+  STD_TORCH_CHECK(turn(t, loss, params, stream), "drsl: no loss '", loss, "' with ", params.size(),
+                  " parameters");
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
+    Tensor distance, Tensor cosine, Tensor labels, std::optional<Tensor> gallery_labels,
+    std::optional<Tensor> self_index, std::optional<Tensor> exclude, std::string loss,
+    std::vector<double> params) {
+  STD_TORCH_CHECK(lies(distance, Place::kCuda) && (distance.dim() == 2 || distance.dim() == 3),
+                  "drsl: distance must be [B, G] or [S, B, G] on the GPU");
+  const ScalarType type = distance.scalar_type();
+  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double,
+                  "drsl: distance must be float32 or float64");
+  check_matrix("cosine", cosine, distance);
+  const DeviceScope scope(distance);
+  const Tensor d = torch::stable::contiguous(distance), c = torch::stable::contiguous(cosine);
+  const bool sets = d.dim() == 3;
+  const int64_t S = sets ? d.size(0) : 1, B = d.size(-2), G = d.size(-1);
+  constexpr int64_t most = std::numeric_limits<int32_t>::max();
+  STD_TORCH_CHECK(B <= most && G <= most - kLine && S * B <= most,
+                  "drsl: at most 2^31 - 1 rows and columns, got ", S * B, " and ", G);
+  const Selection selection(B, G, labels, gallery_labels, self_index, exclude, Place::kCuda);
+
+  const auto empty = [&](std::vector<int64_t> tail, ScalarType of) {
+    if (sets) tail.insert(tail.begin(), S);
+    return torch::stable::new_empty(d, tail, of);
+  };
+  const Tensor losses = empty({B}, type), terms = empty({B, 3}, type);
+  const Tensor grad_d = empty({B, G}, type), grad_c = empty({B, G}, type);
+  const Tensor positives = empty({B}, ScalarType::Int);
+  dispatch(type, [&](auto, auto acc) {
+    using T = decltype(acc);
+    launch<T>({S, B, G, selection.get(), data<const T>(d), data<const T>(c), data<T>(losses),
+               data<T>(terms), data<T>(grad_d), data<T>(grad_c), data<int>(positives), nullptr},
+              d, loss, params, scope.stream);
+  });
+  return {losses, terms, grad_d, grad_c};
+}
+
+}  // namespace
+
+DRSL_CUDA_OPERATORS(m) { m.impl("rank_sort", TORCH_BOX(&rank_sort_op)); }
+
+}  // namespace drsl::cuda

@@ -1,0 +1,87 @@
+"""Every operator on small problems, for compute-sanitizer. Also runs on the CPU, to be tested.
+
+Sizes are odd on purpose: below a tile, one beyond it, rows that are not multiples of 16 bytes.
+"""
+
+import sys
+
+import torch
+
+from drsl_cuda import functional
+
+# name: (sets, B, G or None, D, classes, dtype, options)
+CASES = {
+    "small": (1, 64, None, 256, 16, torch.float32, {}),
+    "ragged": (1, 67, None, 33, 16, torch.float32, {}),
+    "bfloat16": (1, 129, None, 64, 30, torch.bfloat16, {}),
+    "half": (1, 65, None, 72, 16, torch.float16, {}),
+    "double": (1, 65, None, 31, 16, torch.float64, {}),
+    "beyond small": (1, 520, None, 64, 130, torch.float32, {}),
+    "many positives": (1, 300, None, 16, 2, torch.float32, {}),
+    "very many positives": (1, 1100, None, 16, 1, torch.float32, {}),
+    "sets": (3, 70, None, 40, 20, torch.float32, {}),
+    "gallery": (1, 37, 201, 40, 12, torch.float32, {}),
+    "gallery of sets": (2, 37, 130, 24, 12, torch.bfloat16, {}),
+    "own copies and junk": (1, 40, 150, 24, 12, torch.float32, {"masked": True}),
+    "unit length": (1, 70, None, 40, 20, torch.float32, {"normalize": True}),
+    "per query": (1, 70, None, 40, 20, torch.float32, {"reduction": "none"}),
+    "exact step": (1, 70, None, 40, 20, torch.float32, {"delta": 0.0}),
+    "near pairs": (1, 140, None, 48, 20, torch.float32, {"near": True}),
+    "bad rows": (1, 70, None, 40, 20, torch.float32, {"bad": True}),
+    "one row": (1, 1, None, 8, 1, torch.float32, {}),
+}
+
+
+def run(sets, B, G, D, classes, dtype, options, device):
+    generator = torch.Generator().manual_seed(0)
+    options = dict(options)
+
+    def rows(count):
+        return torch.randn(sets, count, D, generator=generator)
+
+    x, r = rows(B), None if G is None else rows(G)
+    if options.pop("near", False):
+        x = x.mul_(1e-3).add_(1)
+        x[:, 1] = x[:, 0]
+    if options.pop("bad", False):
+        x[:, 3, 2], x[:, 5] = torch.nan, 0
+    if options.pop("masked", False):
+        options["self_index"] = torch.arange(B).sub(3).clamp(min=-1).to(device)
+        options["exclude"] = (torch.rand(B, G, generator=generator) < 0.2).to(device)
+    labels, r_labels = (
+        None if n is None else (torch.arange(n) % classes).to(device) for n in (B, G)
+    )
+    # Rounded on the host: a copy is a write that initcheck sees without any kernel.
+    x, r = (None if t is None else t.to(dtype).to(device).requires_grad_() for t in (x, r))
+    loss = functional.drsl_loss(x, labels, r, r_labels, **options)
+    loss.backward(torch.ones_like(loss))
+    distance, cosine = functional.pairwise_distance_angle(
+        x.detach(), None if r is None else r.detach()
+    )
+    if torch._C._dispatch_has_kernel_for_dispatch_key("drsl::rank_sort", device.upper()):
+        gallery_labels = labels if r is None else r_labels
+        own = torch.arange(B).to(device) if r is None else options.get("self_index")
+        stages(x.detach(), r, labels, gallery_labels, own, options.get("exclude"), distance, cosine)
+    return x.grad.cpu()
+
+
+def stages(x, r, labels, gallery_labels, own, exclude, distance, cosine):
+    """The stages as operators of their own."""
+    _, _, by_distance, by_cosine = torch.ops.drsl.rank_sort(
+        distance, cosine, labels, gallery_labels, own, exclude, "drsl", [0.5, 1.0, 1.0, 1.0]
+    )
+    gallery = None if r is None else r.detach()
+    torch.ops.drsl.redistribute(by_distance, by_cosine, distance, cosine, x, gallery)
+
+
+def main(device="cuda"):
+    for name, case in CASES.items():
+        run(*case, device)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        print(f"case {name} done", flush=True)
+    print("all cases done", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
