@@ -36,4 +36,20 @@ STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
       "reduction, bool grad_x, "
       "bool grad_gallery, bool tf32=False) "
       "-> (Tensor loss, Tensor terms, Tensor grad_x, Tensor grad_gallery)");
+
+  // Losses on scores and targets [N] or [S, N]: a number each, or [S]. With `grad`, also the
+  // gradient of the losses by the scores; else it is empty. `apart`: that of ranking and sorting
+  // each in a tensor of its own, else both in the first.
+  m.def(
+      "rank_sort_loss(Tensor scores, Tensor targets, float delta, bool grad, bool apart=False) "
+      "-> (Tensor ranking, Tensor sorting, Tensor grad_scores, Tensor grad_sorting)");
+  m.def(
+      "ap_loss(Tensor scores, Tensor targets, float delta, bool interpolated, bool grad) "
+      "-> (Tensor loss, Tensor grad_scores)");
+
+  // regression_losses, rank and order: [n] for the positives from left to right, or [S, N]. order
+  // lists them by score, as places among the positives, or as columns and then −1.
+  m.def(
+      "alrp_loss(Tensor scores, Tensor targets, Tensor regression_losses, float delta, bool grad) "
+      "-> (Tensor loss, Tensor rank, Tensor order, Tensor grad_scores)");
 }

@@ -1,7 +1,7 @@
 """Runs the package's operators by the CUDA kernels, on host threads: no GPU is needed.
 
     with on_host_threads("warp"):
-        drsl_cuda.drsl_loss(x, labels)   # x on the CPU
+        functional.drsl_loss(x, labels)  # x on the CPU
 
 The library is compiled from csrc/cuda by tools/build_host.py when it is first asked for. While the
 context lasts its operators stand in for those of the CPU, whoever calls them and however. Memory that

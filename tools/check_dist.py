@@ -9,8 +9,9 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-SHIPPED_AS_SOURCE = ["csrc", "drsl_cuda", "docs", "tests", "setup.py", "pyproject.toml"]
-SHIPPED_AS_SOURCE += ["README.md", "LICENSE", "CHANGELOG.md", "Makefile", "requirements"]
+SHIPPED_AS_SOURCE = ["bench", "csrc", "drsl_cuda", "docs", "tests", "tools", "setup.py"]
+SHIPPED_AS_SOURCE += ["pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"]
+SHIPPED_AS_SOURCE += ["requirements"]
 
 
 def tracked(*paths):

@@ -119,8 +119,7 @@ class SortedPositives {
   template <class N>
   DRSL_HD Moments window(int i, const N* lo, const N* hi) const {
     Moments r;
-    for (int w : {0, 2})
-      r.v[w] = drsl::window(place(i), double(step_.slope), lo + w, hi + w);
+    for (int w : {0, 2}) r.v[w] = drsl::window(place(i), double(step_.slope), lo + w, hi + w);
     return r;
   }
 

@@ -18,7 +18,7 @@ constexpr int kAngularRows = 64;
 
 // Of all sets, one behind the other.
 template <class T>
-struct DenseTask {
+struct CoefficientTask {
   const T *grad_distance, *grad_cosine, *distance, *cosine;  // [sets, rows, columns]
   Norms<T> x, r;
   int64_t rows, columns, ld;
@@ -33,12 +33,12 @@ struct DenseTask {
 };
 
 template <class T>
-struct Row {
+struct PairRow {
   double inverse;
   T norm2;
 };
 template <class T>
-__device__ __forceinline__ Row<T> row_of(const Norms<T>& norms, int64_t i) {
+__device__ __forceinline__ PairRow<T> row_of(const Norms<T>& norms, int64_t i) {
   return {double(norms.inverse[i]), norms.norm2[i]};
 }
 
@@ -57,11 +57,11 @@ __device__ __forceinline__ T coefficient(T grad_distance, T grad_cosine, T dista
 
 template <class T>
 __global__ void __launch_bounds__(kCoefficientThreads, kCoefficientBlocks)
-    coefficient_rows(const DenseTask<T> task, unsigned first_set) {
+    coefficient_rows(const CoefficientTask<T> task, unsigned first_set) {
   __shared__ double parts[kCoefficientThreads / 32];
   const int64_t set = first_set + blockIdx.z, row = set * task.rows + blockIdx.x;
   const int64_t from = row * task.columns;
-  const Row<T> x = row_of(task.x, row);
+  const PairRow<T> x = row_of(task.x, row);
   double e = 0;
   for (int64_t line = warp_index(); line < task.ld / kLine; line += kCoefficientThreads / 32) {
     bool some = false;
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kCoefficientThreads, kCoefficientBlocks)
       T a = 0;
       bool near = false;
       if (k < task.columns) {
-        const Row<T> r = row_of(task.r, set * task.columns + k);
+        const PairRow<T> r = row_of(task.r, set * task.columns + k);
         const T d = task.distance[from + k], grad_cosine = task.grad_cosine[from + k];
         a = coefficient(task.grad_distance[from + k], grad_cosine, d, x.inverse, r.inverse);
         near = !(d * d > kNear<T> * (x.norm2 + r.norm2));
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kCoefficientThreads, kCoefficientBlocks)
 
 template <class T>
 __global__ void __launch_bounds__(kCoefficientThreads, kCoefficientBlocks)
-    angular_columns(const DenseTask<T> task, unsigned first_set) {
+    angular_columns(const CoefficientTask<T> task, unsigned first_set) {
   const int64_t set = first_set + blockIdx.z, part = blockIdx.y;
   const int64_t k = int64_t(blockIdx.x) * kCoefficientThreads + threadIdx.x;
   if (k >= task.columns) return;
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kCoefficientThreads, kCoefficientBlocks)
 
 template <class T>
 __global__ void __launch_bounds__(kCoefficientThreads, kCoefficientBlocks)
-    add_angular(const DenseTask<T> task, unsigned first_set, bool add_e) {
+    add_angular(const CoefficientTask<T> task, unsigned first_set, bool add_e) {
   const int64_t set = first_set + blockIdx.z;
   const int64_t k = int64_t(blockIdx.x) * kCoefficientThreads + threadIdx.x;
   if (k >= task.columns) return;

@@ -46,7 +46,7 @@ void launch_mma(const GramTask<E>& task, const Output& output, cudaStream_t stre
 enum class GramWay { kSimt, kPlainMma, kPromotedMma, kSplitMma };
 
 // Rows that one sum, in tensor cores that cut off, is good enough for: on non-negative numbers it is off
-// by 6e-7 |x||r| at most. Products of Half have more digits to lose.
+// by some 1e-6 |x||r|. Products of Half have more digits to lose.
 template <class E>
 constexpr int64_t kOneSum = std::is_same_v<E, Half> ? 128 : 512;
 

@@ -5,7 +5,7 @@
 #include <tuple>
 
 #include "cuda/coefficients.cuh"
-#include "cuda/many_slot.cuh"
+#include "cuda/plan.h"
 #include "cuda/runtime.h"
 #include "cuda/stages.h"
 #include "cuda/tensors.h"
@@ -20,27 +20,27 @@ constexpr int64_t kMostSets = 65535;  // of a grid
 
 // Where everything lies between the inputs and the gradients, in one allocation.
 template <class T>
-DenseTask<T> lay_out(const Embeddings& e, Arena& arena) {
-  DenseTask<T> task{};
+CoefficientTask<T> lay_out(const Embeddings& e, Pieces& pieces) {
+  CoefficientTask<T> task{};
   const auto norms = [&](int64_t rows) {
-    return Norms<T>{arena.take<T>(rows), arena.take<T>(rows), arena.take<T>(rows)};
+    return Norms<T>{pieces.take<T>(rows), pieces.take<T>(rows), pieces.take<T>(rows)};
   };
   const int64_t queries = e.S * e.B, entries = e.S * e.G;
   task.rows = e.B, task.columns = e.G;
   task.ld = (e.G + kLine - 1) / kLine * kLine;
   task.x = norms(queries);
   task.r = e.gallery ? norms(entries) : task.x;
-  task.a = arena.take<T>(queries * task.ld);
-  task.near = arena.take<uint32_t>(queries * task.ld / 32);
-  task.some = arena.take<uint8_t>(queries * task.ld / kLine);
-  task.e = arena.take<T>(queries);
-  task.part = arena.take<double>(task.parts() * entries);
-  task.f = arena.take<T>(entries);
+  task.a = pieces.take<T>(queries * task.ld);
+  task.near = pieces.take<uint32_t>(queries * task.ld / 32);
+  task.some = pieces.take<uint8_t>(queries * task.ld / kLine);
+  task.e = pieces.take<T>(queries);
+  task.part = pieces.take<double>(task.parts() * entries);
+  task.f = pieces.take<T>(entries);
   return task;
 }
 
 template <class T>
-void find_coefficients(const DenseTask<T>& task, int64_t sets, bool own, cudaStream_t stream) {
+void find_coefficients(const CoefficientTask<T>& task, int64_t sets, bool own, cudaStream_t stream) {
   const auto across = unsigned((task.columns + kCoefficientThreads - 1) / kCoefficientThreads);
   const dim3 threads(kCoefficientThreads);
   for (int64_t first = 0; first < sets; first += kMostSets) {
@@ -59,7 +59,7 @@ void find_coefficients(const DenseTask<T>& task, int64_t sets, bool own, cudaStr
 
 // grad_x and grad_r in the accumulation type.
 template <class E, class T = Accumulator<E>>
-void compute(const Embeddings& e, DenseTask<T> task, const T* grad_distance, const T* grad_cosine,
+void compute(const Embeddings& e, CoefficientTask<T> task, const T* grad_distance, const T* grad_cosine,
              const T* distance, const T* cosine, T* grad_x, T* grad_r, cudaStream_t stream) {
   task.grad_distance = grad_distance, task.grad_cosine = grad_cosine;
   task.distance = distance, task.cosine = cosine;
@@ -111,12 +111,12 @@ std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cos
       zero(grad_x, scope.stream), zero(grad_r, scope.stream);
       return;
     }
-    Arena sizes;
+    Pieces sizes;
     lay_out<T>(e, sizes);
     const Tensor memory = empty({sizes.bytes()}, ScalarType::Byte);
-    Arena arena(memory.mutable_data_ptr());
+    Pieces pieces(memory.mutable_data_ptr());
     compute<typename Stored<decltype(in)>::type>(
-        e, lay_out<T>(e, arena), data<const T>(gd), data<const T>(gc), data<const T>(d),
+        e, lay_out<T>(e, pieces), data<const T>(gd), data<const T>(gc), data<const T>(d),
         data<const T>(c), data<T>(grad_x), e.gallery ? data<T>(grad_r) : nullptr, scope.stream);
   });
   if (type == e.type()) return {grad_x, grad_r};

@@ -9,10 +9,10 @@ bool turn(const TurnDense<T>& t, const std::string& loss, const std::vector<doub
           cudaStream_t stream) {
   DenseTask<T> task;
   static_cast<TurnDense<T>&>(task) = t;
-  task.aligned = t.columns % 4 == 0;
-  for (const T* matrix : {t.distance, t.cosine, static_cast<const T*>(t.grad_distance),
-                          static_cast<const T*>(t.grad_cosine)})
-    task.aligned &= reinterpret_cast<uintptr_t>(matrix) % 16 == 0;
+  const auto starts =
+      reinterpret_cast<uintptr_t>(t.distance) | reinterpret_cast<uintptr_t>(t.cosine) |
+      reinterpret_cast<uintptr_t>(t.grad_distance) | reinterpret_cast<uintptr_t>(t.grad_cosine);
+  task.aligned = t.columns % 4 == 0 && starts % 16 == 0;
   return with_policy<T>(loss, params, [&](const auto& policy) {
     if (task.row_count() == 0) return;
     launch_turn<DenseSource<T>>(task, t.columns, policy, t.scratch, stream);

@@ -65,10 +65,10 @@ def poison(x: Tensor, r: Tensor, pairs: Tensor) -> Tensor:
 
 
 class _Refuse(torch.autograd.Function):
-    """The identity, whose backward raises."""
+    """The identity of a gradient by x, tied to x, whose backward raises."""
 
     @staticmethod
-    def forward(ctx, gradient, name):
+    def forward(ctx, gradient, x, name):
         ctx.name = name
         return gradient.view_as(gradient)
 
@@ -83,11 +83,12 @@ class _FirstDerivative(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, name):
         ctx.name = name
+        ctx.save_for_backward(x)
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx, gradient):
-        return _Refuse.apply(gradient, ctx.name), None
+        return _Refuse.apply(gradient, *ctx.saved_tensors, ctx.name), None
 
 
 def first_derivative_only(x: Tensor, name: str) -> Tensor:
