@@ -5,11 +5,15 @@ from importlib.metadata import PackageNotFoundError, version
 from drsl_cuda import functional, reference
 from drsl_cuda._plan import build_info, explain
 from drsl_cuda.losses import DRSLLoss
+from drsl_cuda.score_losses import ALRPLoss, APLoss, RankSortLoss
 from drsl_cuda.terms import DRSLTerms
 
 __all__ = [
+    "ALRPLoss",
+    "APLoss",
     "DRSLLoss",
     "DRSLTerms",
+    "RankSortLoss",
     "build_info",
     "explain",
     "functional",

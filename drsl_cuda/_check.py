@@ -5,8 +5,9 @@ wrong kind, ValueError for one of the right kind that does not fit. A message na
 what was wanted and what came. The plain call pays for this on every training step, so the checks
 that pass are a few attribute reads and the messages are built only on the way out.
 
-Nothing here reads the values of a tensor, with one exception: the range of `self_index`, on CPU,
-outside of a trace. So the checks can be traced with dynamic shapes and never stop a device.
+Nothing here reads the values of a tensor, with two exceptions, on CPU, outside of a trace: the range
+of `self_index`, and how many `regression_losses` there should be. So the checks can be traced with
+dynamic shapes and never stop a device.
 """
 
 import sys
@@ -97,6 +98,51 @@ def pair(x, r=None):
     """Check the rows of pairwise_distance_angle: x [B, D] or [S, B, D], r likewise or None."""
     _rows("x", x)
     return (x, None) if r is None else _promoted("x", x, "r", r)
+
+
+def score_problem(scores, targets):
+    """Check scores and targets, [N] or [S, N] each. Both come back in the type to compute in.
+
+    scores   float16, bfloat16, float32 or float64; the cast is one that autograd sees
+    targets  any type of real numbers; no gradient goes to them
+    """
+    _floating("scores", scores)
+    if scores.dim() not in (1, 2):
+        raise ValueError(f"scores must have shape [N] or [S, N], {_got(scores)}")
+    if not isinstance(targets, Tensor) or targets.layout is not torch.strided:
+        _not_dense("targets", targets, "a tensor of real numbers")
+    if targets.is_complex():
+        raise TypeError(f"targets must hold real numbers, got {targets.dtype}")
+    if targets.shape != scores.shape:
+        raise ValueError(
+            f"targets must have the shape of scores, {list(scores.shape)}, {_got(targets)}"
+        )
+    _same_device("targets", targets, scores.device, "scores")
+    dtype = torch.float64 if scores.dtype == torch.float64 else torch.float32
+    return scores.to(dtype), targets.detach().to(dtype)
+
+
+def regression_losses(value, scores, targets):
+    """A number for each positive of checked scores and targets: [n], or [S, N] with sets."""
+    name = "regression_losses"
+    _floating(name, value)
+    if scores.dim() == 2 and value.shape != scores.shape:
+        raise ValueError(
+            f"{name} must have the shape of scores, {list(scores.shape)}, {_got(value)}"
+        )
+    if scores.dim() == 1:
+        if value.dim() != 1:
+            raise ValueError(
+                f"{name} must have shape [n], n the number of positives, {_got(value)}"
+            )
+        if scores.is_cpu and not torch.compiler.is_compiling() and type(targets) is Tensor:
+            positives = int((targets > 0).sum())
+            if value.shape[0] != positives:
+                raise ValueError(
+                    f"{name} must have shape [n] = [{positives}], one for each positive, {_got(value)}"
+                )
+    _same_device(name, value, scores.device, "scores")
+    return value.detach().to(scores.dtype)
 
 
 def number(name, value, low=None, low_open=False):

@@ -19,6 +19,9 @@ PAIRWISE = torch.ops.drsl.pairwise.default
 RANK_SORT = torch.ops.drsl.rank_sort.default
 REDISTRIBUTE = torch.ops.drsl.redistribute.default
 EMBEDDING_LOSS = torch.ops.drsl.embedding_loss.default
+RANK_SORT_LOSS = torch.ops.drsl.rank_sort_loss.default
+AP_LOSS = torch.ops.drsl.ap_loss.default
+ALRP_LOSS = torch.ops.drsl.alrp_loss.default
 
 NONE, MEAN, SUM = 0, 1, 2  # reduction, as the operators count them
 
@@ -30,7 +33,9 @@ def _devices(op):
     return frozenset(device for device, key in keys.items() if has(op.name(), key))
 
 
-DEVICES = {op: _devices(op) for op in (PAIRWISE, RANK_SORT, REDISTRIBUTE, EMBEDDING_LOSS)}
+_ON_EMBEDDINGS = (PAIRWISE, RANK_SORT, REDISTRIBUTE, EMBEDDING_LOSS)
+_ON_SCORES = (RANK_SORT_LOSS, AP_LOSS, ALRP_LOSS)  # told to torch in _scores.py
+DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES)}
 
 
 def accumulation(dtype):
@@ -41,9 +46,7 @@ def accumulation(dtype):
 def tf32(x):
     """Whether torch's settings let products of these rows round float32 to TF32: on GPUs only."""
     return (
-        x.is_cuda
-        and x.dtype == torch.float32
-        and torch.get_float32_matmul_precision() != "highest"
+        x.is_cuda and x.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
     )
 
 

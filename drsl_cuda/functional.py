@@ -3,10 +3,10 @@
 Every function checks its arguments, then runs natively or through drsl_cuda.reference.
 """
 
-from drsl_cuda import _autograd, _check, _ops, reference
+from drsl_cuda import _autograd, _check, _ops, _scores, reference
 from drsl_cuda.terms import DRSLTerms
 
-__all__ = ["drsl_loss", "pairwise_distance_angle"]
+__all__ = ["alrp_loss", "ap_loss", "drsl_loss", "pairwise_distance_angle", "rank_sort_loss"]
 
 REDUCTIONS = {"none": _ops.NONE, "mean": _ops.MEAN, "sum": _ops.SUM}
 BACKENDS = ("auto", "native", "reference")
@@ -74,6 +74,57 @@ def drsl_loss(
     return (
         (loss, DRSLTerms(*terms.unbind(-1))) if _check.flag("return_terms", return_terms) else loss
     )
+
+
+def rank_sort_loss(scores, targets, delta=0.5, *, backend="auto"):
+    """Rank & Sort: (ranking error, sorting error) of scores, means over the positives.
+
+    scores   [N], or [S, N] for S independent problems; -inf masks a negative
+    targets  the same shape: > 0 for positives (how good they are), 0 for negatives, < 0: ignored
+    delta    half the width of the smoothed step; 0 is the exact step
+    backend  "auto", "native" or "reference"
+
+    Each of the two has a gradient of its own. Results are 0-dim, or [S], in float32 for half
+    precision scores. Without positives they are 0; a NaN or +inf that takes part makes them NaN.
+    """
+    delta = _check.number("delta", delta, low=0.0)
+    scores, targets = _check.score_problem(scores, targets)
+    if not runs_natively(_ops.RANK_SORT_LOSS, scores.device.type, backend):
+        return reference.rank_sort_loss(scores, targets, delta)
+    return _scores.rank_sort_loss(scores, targets, delta)
+
+
+def ap_loss(scores, targets, delta=1.0, interpolated=True, *, backend="auto"):
+    """AP loss: 1 - average precision of the positives, targets > 0, among the negatives, 0.
+
+    interpolated: precision never falls from a positive to one that ranks lower, as in the authors'
+    code. All else is as in rank_sort_loss.
+    """
+    delta = _check.number("delta", delta, low=0.0)
+    _check.flag("interpolated", interpolated)
+    scores, targets = _check.score_problem(scores, targets)
+    if not runs_natively(_ops.AP_LOSS, scores.device.type, backend):
+        return reference.ap_loss(scores, targets, delta, interpolated)
+    return _scores.ap_loss(scores, targets, delta, interpolated)
+
+
+def alrp_loss(scores, targets, regression_losses, delta=1.0, *, backend="auto"):
+    """aLRP: (loss, rank, order). The loss is 1 - average precision, its gradient aLRP's.
+
+    regression_losses  [n], a number for each positive, from left to right. On a CPU n is checked
+    rank               [n] each positive's rank among all, in the same order
+    order              [n] places of the positives in that order, from lowest to highest score
+
+    With sets all three are [S, N], and only positives count: rank is 0 elsewhere, order holds their
+    columns and then -1. No gradient goes to regression_losses or comes from rank and order. All
+    else is as in rank_sort_loss.
+    """
+    delta = _check.number("delta", delta, low=0.0)
+    scores, targets = _check.score_problem(scores, targets)
+    regression_losses = _check.regression_losses(regression_losses, scores, targets)
+    if not runs_natively(_ops.ALRP_LOSS, scores.device.type, backend):
+        return reference.alrp_loss(scores, targets, regression_losses, delta)
+    return _scores.alrp_loss(scores, targets, regression_losses, delta)
 
 
 def runs_natively(op, device, backend):
