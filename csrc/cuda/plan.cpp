@@ -11,7 +11,7 @@ constexpr int64_t kMiB = int64_t(1) << 20;
 constexpr int64_t kInMemoryBytes = 1024 * kMiB;
 // Otherwise a block of queries at a time. The product with the transposed block reads and writes the
 // gallery's gradient once a block, so blocks are long.
-constexpr int64_t kBlockBytes = 384 * kMiB, kMostRows = 4096;
+constexpr int64_t kBlockBytes = 256 * kMiB, kMostRows = 4096;
 
 // Up to this size a launch costs more than the work in it: few launches, pairs from differences. Each
 // query has a slot of scratch.

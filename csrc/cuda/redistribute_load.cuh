@@ -49,17 +49,24 @@ struct SlabLoader {
       }
     }
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      T* const at = slab + place<Multiply, T>(term + i, quad, kRows);
-      Quad<T> line{};
-      if constexpr (kTransposed) line = *reinterpret_cast<const Quad<T>*>(at);
+    for (int i = 0; i < 4; i += 2) {
+      Quad<T> line[2]{};
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const T a = kDirect && kTransposed ? c[i][j] + line.at[j] : kDirect ? c[i][j] : line.at[j];
-        line.at[j] = near(i, j) ? T(0) : Multiply::round(a);
-        row_sum[j] += line.at[j];
+      for (int h = 0; h < 2; ++h) {
+        T* const at = slab + place<Multiply, T>(term + i + h, quad, kRows);
+        if constexpr (kTransposed) line[h] = *reinterpret_cast<const Quad<T>*>(at);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          T& a = line[h].at[j];
+          if constexpr (kDirect) a = kTransposed ? c[i + h][j] + a : c[i + h][j];
+          a = near(i + h, j) ? T(0) : Multiply::round(a);
+          row_sum[j] += a;
+        }
       }
-      *reinterpret_cast<Quad<T>*>(at) = line;
+      Multiply::arrange(line);
+#pragma unroll
+      for (int h = 0; h < 2; ++h)
+        *reinterpret_cast<Quad<T>*>(slab + place<Multiply, T>(term + i + h, quad, kRows)) = line[h];
     }
     clear_untrusted(memory.slabs.operand[buffer]);
   }

@@ -1,9 +1,9 @@
 #pragma once
 // slab^T × operand on tensor cores, in TF32. A warp takes 32·kRowGroups × 32 numbers of the tile.
 //
-// Lane 4g + t wants numbers of terms t and t + 4 for a product of 8 terms. Rows and dimensions are dealt
-// out so that it finds four that it wants side by side: row 4g + 2i + b of a group of 32 is row g + 8b of
-// the i-th matrix of 16 rows, and dimension 4g + j is column g of the j-th matrix of 8 columns.
+// Terms, rows and dimensions are dealt out so that what lane 4g + t wants of 8 terms lies side by side:
+// terms t and t + 4 of a product are terms 2t and 2t + 1, row g + 8b of the i-th matrix of 16 rows is row
+// 4g + 2i + b of a group of 32, and column g of the j-th matrix of 8 columns is dimension 4g + j.
 #include "cuda/redistribute_tile.cuh"
 
 namespace drsl::cuda {
@@ -23,11 +23,18 @@ struct MmaMultiply : TileShape<threads, rows, dims> {
   // Quads that a quarter or, of numbers of 2 bytes, half of a warp reads at once, lie in different banks.
   template <class N>
   static __device__ __forceinline__ int swizzle(int term) {
-    return term % 4 * (sizeof(N) == 2 ? 4 : 2);
+    return term / 2 % 4 * (sizeof(N) == 2 ? 4 : 2);
   }
   static __device__ __forceinline__ float round(float coefficient) {
     if constexpr (kTerms == 3) return coefficient;
     return coefficient == coefficient ? round_tf32(coefficient) : NAN;  // NaN has no bits to spare
+  }
+
+  // Four rows of two terms → a fragment of the first two rows and one of the others: [term][row].
+  static __device__ __forceinline__ void arrange(Quad<float> (&line)[2]) {
+    const Quad<float> even = line[0], odd = line[1];
+    line[0] = {even.at[0], even.at[1], odd.at[0], odd.at[1]};
+    line[1] = {even.at[2], even.at[3], odd.at[2], odd.at[3]};
   }
 
   static __device__ __forceinline__ int row(int group) {
@@ -54,12 +61,12 @@ struct MmaMultiply : TileShape<threads, rows, dims> {
     const int down = warp / kAcross * kRowGroups * 8 + g, across = warp % kAcross * 8 + g;
 #pragma unroll 2
     for (int k = 0; k < kSlab; k += 8) {
-      const auto x0 = *quad_at(operand, k + t, across, dims),
-                 x1 = *quad_at(operand, k + t + 4, across, dims);
+      const auto x0 = *quad_at(operand, k + 2 * t, across, dims),
+                 x1 = *quad_at(operand, k + 2 * t + 1, across, dims);
 #pragma unroll
       for (int i = 0; i < kRowGroups; ++i) {
-        const auto c0 = *quad_at(slab, k + t, down + 8 * i, rows),
-                   c1 = *quad_at(slab, k + t + 4, down + 8 * i, rows);
+        const auto c0 = *quad_at(slab, k + 2 * t, down + 8 * i, rows),
+                   c1 = *quad_at(slab, k + 2 * t + 1, down + 8 * i, rows);
         multiply(c0, c1, x0, x1, sum + 2 * i);
       }
     }
@@ -76,23 +83,20 @@ struct MmaMultiply : TileShape<threads, rows, dims> {
   static __device__ __forceinline__ void multiply(const Quad<float>& c0, const Quad<float>& c1,
                                                   const Quad<E>& x0, const Quad<E>& x1,
                                                   float (*sum)[4][4]) {
-    if constexpr (kTerms == 1) {
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const uint32_t a[4] = {float_bits(c0.at[2 * i]), float_bits(c0.at[2 * i + 1]),
-                               float_bits(c1.at[2 * i]), float_bits(c1.at[2 * i + 1])};
+    for (int i = 0; i < 2; ++i) {
+      const Quad<float>& c = i == 0 ? c0 : c1;
+      uint32_t high[4], low[4];
 #pragma unroll
-        for (int j = 0; j < 4; ++j)
-          mma_tf32(sum[i][j], a, operand_bits(x0.at[j]), operand_bits(x1.at[j]));
+      for (int n = 0; n < 4; ++n) {
+        const Split split(c.at[n]);
+        high[n] = kTerms == 3 ? split.high : float_bits(c.at[n]), low[n] = split.low;
       }
-    } else {
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const Split a0(c0.at[2 * i]), a1(c0.at[2 * i + 1]), a2(c1.at[2 * i]), a3(c1.at[2 * i + 1]);
-        const uint32_t high[4] = {a0.high, a1.high, a2.high, a3.high};
-        const uint32_t low[4] = {a0.low, a1.low, a2.low, a3.low};
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
+      for (int j = 0; j < 4; ++j) {
+        if constexpr (kTerms == 1) {
+          mma_tf32(sum[i][j], high, operand_bits(x0.at[j]), operand_bits(x1.at[j]));
+        } else {
           const Split b0(x0.at[j]), b1(x1.at[j]);
           mma_tf32(sum[i][j], low, b0.high, b1.high);
           mma_tf32(sum[i][j], high, b0.low, b1.low);

@@ -40,7 +40,8 @@ CoefficientTask<T> lay_out(const Embeddings& e, Pieces& pieces) {
 }
 
 template <class T>
-void find_coefficients(const CoefficientTask<T>& task, int64_t sets, bool own, cudaStream_t stream) {
+void find_coefficients(const CoefficientTask<T>& task, int64_t sets, bool own,
+                       cudaStream_t stream) {
   const auto across = unsigned((task.columns + kCoefficientThreads - 1) / kCoefficientThreads);
   const dim3 threads(kCoefficientThreads);
   for (int64_t first = 0; first < sets; first += kMostSets) {
@@ -59,8 +60,9 @@ void find_coefficients(const CoefficientTask<T>& task, int64_t sets, bool own, c
 
 // grad_x and grad_r in the accumulation type.
 template <class E, class T = Accumulator<E>>
-void compute(const Embeddings& e, CoefficientTask<T> task, const T* grad_distance, const T* grad_cosine,
-             const T* distance, const T* cosine, T* grad_x, T* grad_r, cudaStream_t stream) {
+void compute(const Embeddings& e, CoefficientTask<T> task, const T* grad_distance,
+             const T* grad_cosine, const T* distance, const T* cosine, T* grad_x, T* grad_r,
+             cudaStream_t stream) {
   task.grad_distance = grad_distance, task.grad_cosine = grad_cosine;
   task.distance = distance, task.cosine = cosine;
   const E* const x = data<const E>(e.x);

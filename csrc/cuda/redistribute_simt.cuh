@@ -19,6 +19,7 @@ struct SimtMultiply : TileShape<threads, rows, dims> {
     return 0;
   }
   static __device__ __forceinline__ T round(T coefficient) { return coefficient; }
+  static __device__ __forceinline__ void arrange(Quad<T> (&)[2]) {}  // of two terms: as they are
 
   // A warp is 8 threads across and 4 down: what its threads read lies in as few banks as can be.
   static __device__ __forceinline__ int across() { return lane_index() % 8 + warp_index() % 2 * 8; }
