@@ -98,6 +98,7 @@ def cpu_extension():
     system = ["-isystem", pybind11.get_include(), "-isystem", torch_build.include_paths()[0]]
     cxx = ["-O3", "-g0", "-std=c++20", "-fvisibility=hidden", "-fopenmp-simd"]
     cxx += ["-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Wno-psabi"]
+    cxx.append("-Wno-unknown-pragmas")  # headers of kernels hold nvcc's
     cxx.append(SHORT_PATHS)
     if platform.machine() in ("x86_64", "AMD64"):  # clones for AVX-512 would use half of a register
         cxx.append("-mprefer-vector-width=512")

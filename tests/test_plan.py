@@ -17,8 +17,15 @@ def plan(rows, dim, columns=None, *, sets=1, gradient=True, item=4, normalize=Fa
 
 
 @pytest.mark.parametrize(
-    "rows, path", [(1, "small"), (512, "small"), (513, "in memory"), (16384, "in memory"), (16385, "streaming")]
-)  # fmt: skip
+    "rows, path",
+    [
+        (1, "small"),
+        (512, "small"),
+        (513, "in memory"),
+        (16384, "in memory"),
+        (16385, "streaming"),
+    ],
+)
 def test_a_batch_goes_the_way_of_its_size(rows, path):
     assert plan(rows, 64)["path"] == path
 
@@ -38,7 +45,8 @@ def test_nothing_needs_nothing(sizes):
 def test_many_sets_of_a_small_batch_stay_one_problem():
     assert plan(64, 768, sets=8)["path"] == "small"
     assert plan(64, 768, sets=8)["sets"] == 8
-    assert plan(512, 16, sets=100)["path"] == "in memory"  # a slot for every query would be too much
+    # a slot of scratch for every query would be too much
+    assert plan(512, 16, sets=100)["path"] == "in memory"
 
 
 def test_workspace_stays_within_what_is_promised():

@@ -18,7 +18,8 @@ template <class V>
 struct Saturate {
   static DRSL_HD V of(V x) {
 #if defined(__CUDA_ARCH__)
-    if constexpr (std::is_same_v<V, float>) return __saturatef(x);  // free of charge after an addition
+    if constexpr (std::is_same_v<V, float>)
+      return __saturatef(x);  // free of charge after an addition
 #endif
     const V zero = V{}, one = V{} + 1;
     x = x > zero ? x : zero;

@@ -63,7 +63,9 @@ __device__ __forceinline__ void add_to_norm(double x, double scale, double& norm
 template <class T>
 __device__ __forceinline__ Pair<T> finish_pair(double d2, double dot, double x2, double r2,
                                                const PairSide<T>& x, const PairSide<T>& r) {
-  const double d = sqrt(d2) / common_scale(x, r), cosine = dot / (sqrt(x2) * sqrt(r2));
+  const double d = sqrt(d2) / common_scale(x, r);
+  // equal rows have the cosine of a row with itself, exactly
+  const double cosine = d2 == 0 ? 1.0 : dot / (sqrt(x2) * sqrt(r2));
   const bool zero = x.inverse == T(0) || r.inverse == T(0);
   const T poison = T(0) * x.norm + T(0) * r.norm;  // NaN if a row is bad
   return {T(d) + poison, (zero ? T(0) : T(clamp_cosine(cosine))) + poison};

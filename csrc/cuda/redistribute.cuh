@@ -39,15 +39,15 @@ __device__ __forceinline__ void stage(Multiply& product, TileMemory<E, Multiply>
   for (int i = 0; i < 4 * Multiply::kRowGroups; ++i)
 #pragma unroll
     for (int j = 0; j < Multiply::kDimGroups; ++j) {
-      Quad<T> quad;
+      QuadOf<T> quad;
 #pragma unroll
       for (int b = 0; b < 4; ++b) {
         quad.at[b] = product.at(i, 4 * j + b);
         product.at(i, 4 * j + b) = 0;
       }
-      *reinterpret_cast<Quad<T>*>(memory.sums.product +
-                                  (Multiply::row(i / 4) + i % 4) * Multiply::kDims +
-                                  Multiply::dim(j)) = quad;
+      *reinterpret_cast<QuadOf<T>*>(memory.sums.product +
+                                    (Multiply::row(i / 4) + i % 4) * Multiply::kDims +
+                                    Multiply::dim(j)) = quad;
     }
 }
 

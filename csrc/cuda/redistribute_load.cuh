@@ -42,19 +42,19 @@ struct SlabLoader {
     if constexpr (kDirect) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const auto line = *reinterpret_cast<const Quad<T>*>(memory.slabs.direct +
-                                                            direct_place(4 * quad + j, term / 4));
+        const auto line = *reinterpret_cast<const QuadOf<T>*>(memory.slabs.direct +
+                                                              direct_place(4 * quad + j, term / 4));
 #pragma unroll
         for (int i = 0; i < 4; ++i) c[i][j] = line.at[i];
       }
     }
 #pragma unroll
     for (int i = 0; i < 4; i += 2) {
-      Quad<T> line[2]{};
+      QuadOf<T> line[2]{};
 #pragma unroll
       for (int h = 0; h < 2; ++h) {
         T* const at = slab + place<Multiply, T>(term + i + h, quad, kRows);
-        if constexpr (kTransposed) line[h] = *reinterpret_cast<const Quad<T>*>(at);
+        if constexpr (kTransposed) line[h] = *reinterpret_cast<const QuadOf<T>*>(at);
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
           T& a = line[h].at[j];
@@ -66,7 +66,8 @@ struct SlabLoader {
       Multiply::arrange(line);
 #pragma unroll
       for (int h = 0; h < 2; ++h)
-        *reinterpret_cast<Quad<T>*>(slab + place<Multiply, T>(term + i + h, quad, kRows)) = line[h];
+        *reinterpret_cast<QuadOf<T>*>(slab + place<Multiply, T>(term + i + h, quad, kRows)) =
+            line[h];
     }
     clear_untrusted(memory.slabs.operand[buffer]);
   }

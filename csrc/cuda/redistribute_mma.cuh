@@ -31,8 +31,8 @@ struct MmaMultiply : TileShape<threads, rows, dims> {
   }
 
   // Four rows of two terms → a fragment of the first two rows and one of the others: [term][row].
-  static __device__ __forceinline__ void arrange(Quad<float> (&line)[2]) {
-    const Quad<float> even = line[0], odd = line[1];
+  static __device__ __forceinline__ void arrange(QuadOf<float> (&line)[2]) {
+    const QuadOf<float> even = line[0], odd = line[1];
     line[0] = {even.at[0], even.at[1], odd.at[0], odd.at[1]};
     line[1] = {even.at[2], even.at[3], odd.at[2], odd.at[3]};
   }
@@ -74,18 +74,18 @@ struct MmaMultiply : TileShape<threads, rows, dims> {
 
  private:
   template <class N>
-  static __device__ __forceinline__ const Quad<N>* quad_at(const N* slab, int term, int quad,
-                                                           int line) {
-    return reinterpret_cast<const Quad<N>*>(slab + place<MmaMultiply, N>(term, quad, line));
+  static __device__ __forceinline__ const QuadOf<N>* quad_at(const N* slab, int term, int quad,
+                                                             int line) {
+    return reinterpret_cast<const QuadOf<N>*>(slab + place<MmaMultiply, N>(term, quad, line));
   }
 
   // 32 rows × 32 dimensions.
-  static __device__ __forceinline__ void multiply(const Quad<float>& c0, const Quad<float>& c1,
-                                                  const Quad<E>& x0, const Quad<E>& x1,
+  static __device__ __forceinline__ void multiply(const QuadOf<float>& c0, const QuadOf<float>& c1,
+                                                  const QuadOf<E>& x0, const QuadOf<E>& x1,
                                                   float (*sum)[4][4]) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const Quad<float>& c = i == 0 ? c0 : c1;
+      const QuadOf<float>& c = i == 0 ? c0 : c1;
       uint32_t high[4], low[4];
 #pragma unroll
       for (int n = 0; n < 4; ++n) {

@@ -61,8 +61,8 @@ void find_coefficients(const CoefficientTask<T>& task, int64_t sets, bool own,
 // grad_x and grad_r in the accumulation type.
 template <class E, class T = Accumulator<E>>
 void compute(const Embeddings& e, CoefficientTask<T> task, const T* grad_distance,
-             const T* grad_cosine, const T* distance, const T* cosine, T* grad_x, T* grad_r,
-             cudaStream_t stream) {
+             const T* grad_cosine, const T* distance, const T* cosine, Products products, T* grad_x,
+             T* grad_r, cudaStream_t stream) {
   task.grad_distance = grad_distance, task.grad_cosine = grad_cosine;
   task.distance = distance, task.cosine = cosine;
   const E* const x = data<const E>(e.x);
@@ -70,9 +70,16 @@ void compute(const Embeddings& e, CoefficientTask<T> task, const T* grad_distanc
   measure(x, e.S * e.B, e.D, task.x, stream);
   if (e.gallery) measure(r, e.S * e.G, e.D, task.r, stream);
   find_coefficients(task, e.S, !e.gallery, stream);
-  const Coefficients<E> c{
-      e.S,       {x, task.x, e.B, e.D}, {r, task.r, e.G, e.D}, 0, e.B, task.a, task.ld, task.near,
-      task.some, Products::kFloat32};
+  const Coefficients<E> c{e.S,
+                          {x, task.x, e.B, e.D},
+                          {r, task.r, e.G, e.D},
+                          0,
+                          e.B,
+                          task.a,
+                          task.ld,
+                          task.near,
+                          task.some,
+                          products};
   if (!e.gallery) return redistribute_symmetric(c, task.f, grad_x, stream);  // e + f
   redistribute_queries(c, task.e, grad_x, false, stream);
   redistribute_gallery(c, task.f, grad_r, false, stream);
@@ -89,7 +96,7 @@ Tensor matrix(const char* name, const Tensor& t, const Tensor& like) {
 
 std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cosine,
                                            Tensor distance, Tensor cosine, Tensor x,
-                                           std::optional<Tensor> gallery) {
+                                           std::optional<Tensor> gallery, bool tf32) {
   const Embeddings e(x, gallery, Place::kCuda);
   STD_TORCH_CHECK(lies(distance, Place::kCuda) &&
                       distance.get_device_index() == e.x.get_device_index() &&
@@ -119,7 +126,8 @@ std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cos
     Pieces pieces(memory.mutable_data_ptr());
     compute<typename Stored<decltype(in)>::type>(
         e, lay_out<T>(e, pieces), data<const T>(gd), data<const T>(gc), data<const T>(d),
-        data<const T>(c), data<T>(grad_x), e.gallery ? data<T>(grad_r) : nullptr, scope.stream);
+        data<const T>(c), tf32 ? Products::kTF32 : Products::kFloat32, data<T>(grad_x),
+        e.gallery ? data<T>(grad_r) : nullptr, scope.stream);
   });
   if (type == e.type()) return {grad_x, grad_r};
   Tensor out_x = empty(e.shape({e.B, e.D}), e.type());

@@ -19,7 +19,7 @@ struct SimtMultiply : TileShape<threads, rows, dims> {
     return 0;
   }
   static __device__ __forceinline__ T round(T coefficient) { return coefficient; }
-  static __device__ __forceinline__ void arrange(Quad<T> (&)[2]) {}  // of two terms: as they are
+  static __device__ __forceinline__ void arrange(QuadOf<T> (&)[2]) {}  // of two terms: as they are
 
   // A warp is 8 threads across and 4 down: what its threads read lies in as few banks as can be.
   static __device__ __forceinline__ int across() { return lane_index() % 8 + warp_index() % 2 * 8; }
@@ -32,14 +32,14 @@ struct SimtMultiply : TileShape<threads, rows, dims> {
   __device__ __forceinline__ void operator()(const T* slab, const E* operand) {
 #pragma unroll 8
     for (int k = 0; k < kSlab; ++k) {
-      Quad<T> c[kRowGroups];
-      Quad<E> x[kDimGroups];
+      QuadOf<T> c[kRowGroups];
+      QuadOf<E> x[kDimGroups];
 #pragma unroll
       for (int i = 0; i < kRowGroups; ++i)
-        c[i] = *reinterpret_cast<const Quad<T>*>(slab + k * rows + row(i));
+        c[i] = *reinterpret_cast<const QuadOf<T>*>(slab + k * rows + row(i));
 #pragma unroll
       for (int j = 0; j < kDimGroups; ++j)
-        x[j] = *reinterpret_cast<const Quad<E>*>(operand + k * dims + dim(j));
+        x[j] = *reinterpret_cast<const QuadOf<E>*>(operand + k * dims + dim(j));
 #pragma unroll
       for (int i = 0; i < 4 * kRowGroups; ++i)
 #pragma unroll

@@ -61,7 +61,7 @@ struct RedistributeTask {
 
 // Four numbers in a row, moved by one instruction, or two.
 template <class E>
-struct alignas(sizeof(E) < 4 ? 8 : 16) Quad {
+struct alignas(sizeof(E) < 4 ? 8 : 16) QuadOf {
   E at[4];
 };
 

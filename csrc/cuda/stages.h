@@ -145,11 +145,11 @@ constexpr int kSmallZeros = 64;
 template <class E>
 struct Small {
   using T = Accumulator<E>;
-  Turn<E> turn;       // near and some are not used; x.norms are measured on the way; x is r
-  int slices;         // of dimensions
-  int64_t slice;      // dimensions of a slice, a multiple of kSmallSlab
-  T *square, *dot;    // [slices, sets, B, ld]
-  unsigned* zeros;    // [kSmallZeros] counters
+  Turn<E> turn;     // near and some are not used; x.norms are measured on the way; x is r
+  int slices;       // of dimensions
+  int64_t slice;    // dimensions of a slice, a multiple of kSmallSlab
+  T *square, *dot;  // [slices, sets, B, ld]
+  unsigned* zeros;  // [kSmallZeros] counters
   Reduction reduction;
   Reduced<T> out;
 };
