@@ -22,7 +22,8 @@ class SortedNumbers {
     n_ = n;
   }
 
-  // place[k] = how many of the numbers lie below key[k] + shift or, if `equal`, not above it.
+  // place[k] = how many of the numbers lie below key[k] + shift or, if `equal`, not above it. Asked of
+  // the difference, which keeps the digits of a small shift.
   template <bool equal>
   DRSL_HD void places(int keys, const T* key, T shift, int32_t* place) const {
     const T* const sorted = padded_.data();
@@ -31,7 +32,7 @@ class SortedNumbers {
 #pragma omp simd
       for (int k = 0; k < keys; ++k) {
         const T at = sorted[place[k] + half - 1];
-        place[k] += (equal ? at <= key[k] + shift : at < key[k] + shift) ? half : 0;
+        place[k] += (equal ? at - key[k] <= shift : at - key[k] < shift) ? half : 0;
       }
     // the padding is no number
     for (int k = 0; k < keys; ++k) place[k] = place[k] < n_ ? place[k] : n_;

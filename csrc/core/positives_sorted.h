@@ -7,7 +7,8 @@
 // and a sum over j is a prefix sum and a window, whatever it sums: Σ a_j H(d_i − d_j) needs the
 // prefix sums of a_j and a_j d_j. The condition y_j ≥ y_i adds a second dimension: the positives
 // enter a tree of prefix sums in the order of their angles. A window is a difference of prefixes,
-// so distances are counted from the smallest.
+// so distances are replaced by places (close_gaps).
+#include <algorithm>
 #include <vector>
 
 #include "core/places.h"
@@ -17,6 +18,16 @@
 #include "core/window.h"
 
 namespace drsl {
+
+// Ascending d → places: d from the smallest on, with gaps that no window reaches across closed to 2δ.
+// Within a window differences stay what they are, and prefix sums stay small numbers.
+template <class T>
+DRSL_HD void close_gaps(int n, const T* d, T half_width, std::vector<double>& place) {
+  const double widest = 2 * double(half_width);
+  place.assign(size_t(n), 0);
+  for (int i = 1; i < n; ++i)
+    place[i] = place[i - 1] + std::min(double(d[i]) - double(d[i - 1]), widest);
+}
 
 template <class T, class Step>
 class SortedPositives {
@@ -35,6 +46,7 @@ class SortedPositives {
       hi_[i] = hi_[i] < lo_[i] ? lo_[i] : hi_[i];
       first_equal_[i] = i > 0 && d[i] == d[i - 1] ? first_equal_[i - 1] : i;
     }
+    close_gaps(n, d, step.half_width, place_);
     order_(n, y, by_angle_.data());
   }
 
@@ -100,8 +112,7 @@ class SortedPositives {
   }
 
  private:
-  // small numbers keep their digits
-  DRSL_HD double place(int i) const { return double(d_[i]) - double(d_[0]); }
+  DRSL_HD double place(int i) const { return place_[i]; }
 
   // a, a·d, a·(1 − y), a·d·(1 − y)
   struct Moments {
@@ -147,6 +158,7 @@ class SortedPositives {
   const T* d_ = nullptr;
   const T* y_ = nullptr;
   Step step_{T(0)};
+  std::vector<double> place_;  // close_gaps
   std::vector<int32_t> lo_, hi_, first_equal_, by_angle_;
   std::vector<Moments> prefix_;
   PrefixTree<T, 4> tree_;

@@ -182,7 +182,8 @@ class Row {
   // [2 · columns] of each negative: first positive that notices, that fully notices
   std::vector<int32_t> place_;
   std::vector<double> count_, weight_, moment_;
-  SortedNumbers<T> sorted_;  // d
+  std::vector<double> closed_;  // places of the positives
+  SortedNumbers<T> sorted_;     // d
 
   template <class Step>
   SortedPositives<T, Step>& sorted_positives() {
@@ -273,6 +274,10 @@ class Row {
     sorted_.assign(n, d.data());
   }
 
+  // The place of a negative, seen from a positive that notices it.
+  DRSL_INLINE double closed_place(T at, size_t positive) const {
+    return closed_[positive] + (double(at) - double(d[positive]));
+  }
   template <class Step>
   DRSL_INLINE void sum_negatives_sorted(Step step);
   template <class Step>

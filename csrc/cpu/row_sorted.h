@@ -6,8 +6,9 @@
 //   a(j) = first i with d_i > d_j − δ          b(j) = first i with d_i ≥ d_j + δ          (δ = 0: a
 //   = b)
 //
-// Adding 1 and d_j to histograms at a and b makes N_FP a prefix sum; its transpose, what j is
-// charged with, is a difference of suffix sums of the weights at a and b. O(log n) a negative
+// Distances enter as places (close_gaps), those of negatives seen from the first positive that
+// notices. Adding 1 and d_j to histograms at a and b makes N_FP a prefix sum; its transpose, what j
+// is charged with, is a difference of suffix sums of the weights at a and b. O(log n) a negative
 // instead of n.
 #include <cmath>
 
@@ -21,6 +22,7 @@ DRSL_INLINE void Row<T>::sum_negatives_sorted(Step step) {
   const size_t size = size_t(n) + 1;
   std::vector<double>& full = count_;
   full.assign(size, 0);
+  close_gaps(n, d.data(), step.half_width, closed_);
   weight_.assign(size, 0);
   moment_.assign(size, 0);
   for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
@@ -33,7 +35,7 @@ DRSL_INLINE void Row<T>::sum_negatives_sorted(Step step) {
       const bool left_out = std::isinf(at[k]);
       a[k] = left_out ? n : a[k];
       b[k] = left_out ? n : b[k] < a[k] ? a[k] : b[k];
-      const double v = left_out ? 0.0 : double(at[k]) - double(d[0]);
+      const double v = a[k] < b[k] ? closed_place(at[k], size_t(a[k])) : 0.0;
       weight_[size_t(a[k])] += 1;
       weight_[size_t(b[k])] -= 1;
       moment_[size_t(a[k])] += v;
@@ -46,9 +48,8 @@ DRSL_INLINE void Row<T>::sum_negatives_sorted(Step step) {
     fully += full[i];
     partly += weight_[i];
     moment += moment_[i];
-    const double u = double(d[i]) - double(d[0]);
-    false_positives[i] =
-        T(std::max(0.0, fully + partly * 0.5 + (partly * u - moment) * double(step.slope)));
+    const double window = (partly * closed_[i] - moment) * double(step.slope);
+    false_positives[i] = T(std::max(0.0, fully + partly * 0.5 + window));
   }
 }
 
@@ -59,7 +60,7 @@ DRSL_INLINE void Row<T>::spread_negatives_sorted(Step step) {
   moment_.assign(size_t(n) + 1, 0);
   for (size_t i = size_t(n); i-- > 0;) {
     weight_[i] = weight_[i + 1] + double(negative_weight[i]);
-    moment_[i] = moment_[i + 1] + double(negative_weight[i]) * (double(d[i]) - double(d[0]));
+    moment_[i] = moment_[i + 1] + double(negative_weight[i]) * closed_[i];
   }
   std::fill_n(spread, columns_, T(0));
   for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
@@ -68,7 +69,7 @@ DRSL_INLINE void Row<T>::spread_negatives_sorted(Step step) {
                  b = size_t(place_[size_t(2 * first + kChunk + k)]);
       double charge = weight_[b];
       if (a < b) {
-        const double v = double(at[k]) - double(d[0]);
+        const double v = closed_place(at[k], a);
         charge += (weight_[a] - weight_[b]) * (0.5 - v * double(step.slope)) +
                   (moment_[a] - moment_[b]) * double(step.slope);
       }
