@@ -86,6 +86,7 @@ def test_matches_the_oracle_in_every_order(name, dtype, order):
 LARGE = {
     "in_memory": (530, None, 20, 60),
     "in_memory_of_few_classes": (520, None, 5, 3),
+    "streaming": (800, None, 8, 100),  # a block of 128 queries at a time, as limits are here
     "gallery": (150, 900, 36, 40),
     "gallery_of_two_classes": (20, 1500, 7, 2),
 }
