@@ -3,7 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "core/losses/batch_hard_triplet.h"
 #include "core/losses/drsl.h"
+#include "core/losses/fidi.h"
+#include "core/losses/smooth_ap.h"
 #include "core/step.h"
 
 namespace drsl {
@@ -14,16 +17,28 @@ template <class T>
 using DrslStep = Drsl<T, Hard<T>>;
 
 // X(policy): every policy that engines compile a row kernel for.
-#define DRSL_FOR_EACH_POLICY(X) X(DrslSmooth) X(DrslStep)
+#define DRSL_FOR_EACH_POLICY(X) X(DrslSmooth) X(DrslStep) X(Fidi) X(SmoothAP) X(BatchHardTriplet)
 
 // f(policy) for the loss of that name; false if there is none or it takes other parameters.
 template <class T, class F>
 bool with_policy(const std::string& loss, const std::vector<double>& p, F f) {
   if (loss == "drsl" && p.size() == 4 && p[0] >= 0) {
     if (p[0] == 0)
-      f(DrslStep<T>{Hard<T>(), T(p[1]), T(p[2]), T(p[3])});
+      f(DrslStep<T>{{}, Hard<T>(), T(p[1]), T(p[2]), T(p[3])});
     else
-      f(DrslSmooth<T>{Ramp<T>(T(p[0])), T(p[1]), T(p[2]), T(p[3])});
+      f(DrslSmooth<T>{{}, Ramp<T>(T(p[0])), T(p[1]), T(p[2]), T(p[3])});
+    return true;
+  }
+  if (loss == "fidi" && p.size() == 2 && p[0] > 1 && p[1] > 0) {
+    f(Fidi<T>(p[0], p[1]));
+    return true;
+  }
+  if (loss == "smooth_ap" && p.size() == 2 && p[0] > 0) {
+    f(SmoothAP<T>{{}, Sigmoid<T>(T(p[0])), p[1] != 0});
+    return true;
+  }
+  if (loss == "batch_hard_triplet" && p.size() <= 1) {
+    f(BatchHardTriplet<T>{p.empty() ? T(0) : T(p[0]), p.empty()});
     return true;
   }
   return false;

@@ -30,13 +30,15 @@ struct Saturate {
 // A step can be taken pair by pair, step(d_i − d_j), or in fewer operations a pair with what
 // depends on one of the two prepared once for each entry:
 //
-//   u_i = of_positive(d_i, origin)          v_j = of_entry(d_j, origin)          H(d_i − d_j) =
-//   at(u_i, v_j)
+//   u_i = of_positive(d_i, origin)    v_j = of_entry(d_j, origin)    H(d_i − d_j) = at(u_i, v_j)
 //
 // u and v have a rounding of their own, relative to |d − origin| / 2δ: for rows whose positives lie
 // close together, and then with the nearest of them for an origin.
 template <class T>
 struct Ramp {
+  static constexpr bool kSmooth = false;
+  static constexpr T kWidest = 64;  // |u| when prepared: rounding stays below 4e-6 in float32
+
   T slope;       // 1 / 2δ, neither infinite nor 0 where δ is tiny or huge
   T half_width;  // δ: H is 0 at −δ and below, 1 at δ and above
 
@@ -49,6 +51,11 @@ struct Ramp {
   template <class V>
   DRSL_HD V operator()(V x) const {
     return Saturate<V>::of(x * slope + T(0.5));
+  }
+  // Where prepared steps count from, for positives in [nearest, farthest]; whether they can be used.
+  DRSL_HD T origin(T nearest, T) const { return nearest; }
+  DRSL_HD bool can_prepare(T nearest, T farthest) const {
+    return (farthest - nearest + half_width) * slope < kWidest;
   }
   DRSL_HD T of_positive(T d, T origin) const { return (d - origin) * slope + T(0.5); }
   template <class V>
@@ -65,6 +72,7 @@ template <class T>
 struct Hard {
   DRSL_HD explicit Hard(T = 0) {}
 
+  static constexpr bool kSmooth = false;
   static constexpr T slope = 0;
   static constexpr T half_width = 0;
 
@@ -73,6 +81,8 @@ struct Hard {
     const V zero = V{}, one = V{} + T(1);
     return x >= zero ? one : zero;
   }
+  DRSL_HD T origin(T nearest, T) const { return nearest; }
+  DRSL_HD bool can_prepare(T, T) const { return true; }
   DRSL_HD T of_positive(T d, T) const { return d; }
   template <class V>
   DRSL_HD V of_entry(V d, T) const {
@@ -87,6 +97,8 @@ struct Hard {
 // The interface of prepared steps for those that are better taken pair by pair.
 template <class T, class Step>
 struct PairByPair {
+  static constexpr bool kSmooth = Step::kSmooth;
+
   Step step;
 
   DRSL_HD T of_positive(T d, T) const { return d; }

@@ -55,11 +55,12 @@ Matrix<T> operand(const Rows<T>& rows, int64_t first = 0) {
 }
 
 template <class T>
-std::vector<Worker<T>> workers_for(const Plan& plan, const Problem<T>& p) {
+std::vector<Worker<T>> workers_for(const Plan& plan, const Problem<T>& p, Measure measure) {
   const int64_t rows = std::min(p.x->count, plan.block_rows);
   std::vector<Worker<T>> workers;
   for (int64_t t = task_count(rows * p.r->count, kGrain); t > 0; --t)
-    workers.emplace_back(plan.leading, p.r->count, p.selection->groups.largest());
+    workers.emplace_back(plan.leading, p.r->count, p.selection->most_positives(),
+                         measure == Measure::kCosine);
   return workers;
 }
 
@@ -75,7 +76,7 @@ void triangle(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad) {
   const int64_t n = x.count, ld = plan.leading, words = ld / kChunk;
   const Buffer<T> gram((n + kChunk - 1) / kChunk * kChunk * ld);  // whole tiles
   const Buffer<uint64_t> near((n + kChunk - 1) / kChunk * kChunk * words);
-  std::vector<Worker<T>> workers = workers_for(plan, p);
+  std::vector<Worker<T>> workers = workers_for(plan, p, Policy::kMeasure);
   for (int64_t first = 0; first < n; first += plan.block_rows) {
     const int64_t rows = std::min(plan.block_rows, n - first), next = first + rows;
     product(operand(x, first), operand(x, first).transposed(), rows, n - first, x.dim,
@@ -103,7 +104,7 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
   const int64_t ld = plan.leading;
   const Buffer<T> gram(plan.block_rows * ld);
   const Buffer<uint64_t> near(plan.block_rows * (ld / kChunk));
-  std::vector<Worker<T>> workers = workers_for(plan, p);
+  std::vector<Worker<T>> workers = workers_for(plan, p, Policy::kMeasure);
   std::vector<double> column_sum(size_t(grad_r ? r.count : 0));
   for (T* grad : {grad_x, grad_r})
     if (grad) std::fill_n(grad, (grad == grad_x ? x.count : r.count) * x.dim, T(0));
@@ -132,7 +133,8 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
 
 template <class T>
 void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool self_gallery,
-                    const Selection& selection, const double* weight, const std::string& loss,
+                    const Selection& selection, const Selection::Counts* counts,
+                    const double* weight, const std::string& loss,
                     const std::vector<double>& params, bool normalize, Results results, T* grad_x,
                     T* grad_r) {
   std::vector<double> radial(static_cast<size_t>(x.count));
@@ -142,6 +144,7 @@ void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool s
   p.selection = &selection;
   for (int64_t k = 0; r.any_bad && k < r.count; ++k)
     if (r.bad[size_t(k)]) p.bad_columns.push_back(int32_t(k));
+  p.counts = counts;
   p.weight = weight;
   p.leading = plan.leading;
   p.normalize = normalize;
@@ -159,10 +162,12 @@ void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool s
 }
 
 template void embedding_loss(const Plan&, const Rows<float>&, const Rows<float>&, bool,
-                             const Selection&, const double*, const std::string&,
-                             const std::vector<double>&, bool, Results, float*, float*);
+                             const Selection&, const Selection::Counts*, const double*,
+                             const std::string&, const std::vector<double>&, bool, Results, float*,
+                             float*);
 template void embedding_loss(const Plan&, const Rows<double>&, const Rows<double>&, bool,
-                             const Selection&, const double*, const std::string&,
-                             const std::vector<double>&, bool, Results, double*, double*);
+                             const Selection&, const Selection::Counts*, const double*,
+                             const std::string&, const std::vector<double>&, bool, Results, double*,
+                             double*);
 
 }  // namespace drsl

@@ -20,7 +20,7 @@ void pairwise(const Rows<T>& x, const Rows<T>& r, T* distance, T* cosine);
 
 // loss [B], terms [B, 3], grad_distance and grad_cosine [B, G] of each query's own loss.
 template <class T>
-void rank_sort(const T* distance, const T* cosine, const Selection& selection, int64_t rows,
+void rank_sort(const T* distance, const T* cosine, Selection selection, int64_t rows,
                const std::string& loss, const std::vector<double>& params, T* losses, T* terms,
                T* grad_distance, T* grad_cosine);
 

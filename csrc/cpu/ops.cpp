@@ -2,7 +2,9 @@
 // them.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "core/losses.h"
 #include "cpu/embedding_loss.h"
 #include "cpu/matrix_ops.h"
 #include "cpu/parallel.h"
@@ -123,16 +125,25 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   STD_TORCH_CHECK(bool(gallery) == bool(gallery_labels),
                   "drsl: gallery and gallery_labels go together");
   if (exclude) exclude = torch::stable::contiguous(*exclude);
-  const Selection selection = select(e.B, e.G, labels, gallery_labels, self_index, exclude);
+  Selection selection = select(e.B, e.G, labels, gallery_labels, self_index, exclude);
   const ScalarType acc_type = e.accumulation();
   const bool each = Reduction(reduction) == Reduction::kNone;
   want_gallery &= bool(e.gallery);
 
-  int64_t counting = 0;
-  for (int64_t q = 0; q < e.B; ++q) counting += selection.counts(q);
-  counting *= e.S;
+  const size_t B = size_t(e.B);
+  std::vector<Selection::Counts> counts(B);
+  std::vector<double> counted(B);  // what a query weighs in a mean
+  const bool known = with_policy<double>(loss, params, [&](const auto& policy) {
+    selection.own_is_positive = policy.own_is_positive;
+    for (size_t q = 0; q < B; ++q) {
+      counts[q] = selection.count(int64_t(q));
+      counted[q] = double(policy.weight(counts[q].positives, counts[q].others));
+    }
+  });
+  STD_TORCH_CHECK(known, "drsl: no loss '", loss, "' with ", params.size(), " such parameters");
+  const double counting = double(e.S) * std::accumulate(counted.begin(), counted.end(), 0.0);
   const double share =
-      Reduction(reduction) == Reduction::kMean ? (counting ? 1.0 / double(counting) : 0.0) : 1.0;
+      Reduction(reduction) == Reduction::kMean ? (counting > 0 ? 1 / counting : 0) : 1;
 
   const Tensor out = empty(each ? e.shape({e.B}) : std::vector<int64_t>{}, acc_type);
   const Tensor out_terms = empty(each ? e.shape({e.B, 3}) : std::vector<int64_t>{3}, acc_type);
@@ -145,8 +156,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     using In = decltype(in);
     using T = decltype(acc);
     const Plan plan = plan_cpu(e.problem(want_x || want_gallery));
-    const size_t B = size_t(e.B);
-    std::vector<double> losses(B), terms(3 * B), weight(B, share);
+    std::vector<double> losses(B), terms(3 * B), weight(B);
+    for (size_t q = 0; q < B; ++q) weight[q] = each ? 1 : share * counted[q];
     std::optional<Tensor> given;
     if (row_weight) {
       STD_TORCH_CHECK(row_weight->is_cpu() && row_weight->scalar_type() == acc_type &&
@@ -169,8 +180,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
         pack(data<In>(e.x) + s * e.B * e.D, e.B, e.D, normalize, rows,
              e.gallery ? data<In>(e.gallery) + s * e.G * e.D : nullptr, e.G, others);
         embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection,
-                          weight.data(), loss, params, normalize, {losses.data(), terms.data()},
-                          to_x, to_r);
+                          counts.data(), weight.data(), loss, params, normalize,
+                          {losses.data(), terms.data()}, to_x, to_r);
       }
       for (size_t q = 0; q < B; ++q) {
         if (each) {
@@ -178,8 +189,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
           for (size_t t = 0; t < 3; ++t)
             data<T>(out_terms)[(size_t(s) * B + q) * 3 + t] = T(terms[3 * q + t]);
         }
-        total[0] += losses[q];
-        for (size_t t = 0; t < 3; ++t) total[t + 1] += terms[3 * q + t];
+        total[0] += counted[q] * losses[q];
+        for (size_t t = 0; t < 3; ++t) total[t + 1] += counted[q] * terms[3 * q + t];
       }
     }
     if (!each) {

@@ -8,6 +8,8 @@
 #include "core/losses.h"
 #include "cpu/matrix_ops.h"
 #include "cpu/parallel.h"
+#include "cpu/row_pairs.h"
+#include "cpu/row_smooth.h"
 #include "cpu/row_sorted.h"
 
 namespace drsl {
@@ -31,8 +33,8 @@ struct RankWorker {
   Row<T> row;
   Buffer<T> charges;  // [G, padded]
 
-  RankWorker(int64_t padded, int64_t most_positives)
-      : row(padded, most_positives), charges(padded) {}
+  RankWorker(int64_t padded, int64_t most_positives, bool smooth)
+      : row(padded, most_positives, smooth), charges(padded) {}
 };
 
 template <class T, class Policy>
@@ -49,14 +51,16 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWo
   for (int64_t k = 0; k < G; ++k) grad_d[k] = grad_c[k] = 0;
   for (int k = 0; k < 3; ++k) t.terms[q * 3 + k] = 0;
   t.losses[q] = 0;
+  const Selection::Counts counts = selection.count(q);
+  if (policy.weight(counts.positives, counts.others) == 0) return;
   row.n = selection.positives(q, row.column.data());
-  if (row.n == 0) return;
 
+  constexpr bool by_cosine = Policy::kMeasure == Measure::kCosine;
   T* d = row.distance.get();
   bool finite = true;
   for (int64_t k = 0; k < padded; ++k) {
     const bool left = k < G && selection.left(q, k);
-    d[k] = left ? distance[k] : infinity;
+    d[k] = !left ? infinity : by_cosine ? 1 - cosine[k] : distance[k];
     if (left) finite &= std::isfinite(distance[k]) && std::isfinite(cosine[k]);
   }
   if (!finite) {
@@ -68,19 +72,27 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWo
   }
   for (size_t i = 0; i < size_t(row.n); ++i) {
     const auto k = row.column[i];
-    row.d[i] = distance[k];
+    row.d[i] = d[k];
     row.cosine[i] = double(cosine[k]);
     row.y[i] = T(0.5) + T(0.5) * cosine[k];
     d[k] = infinity;
   }
-  row.begin(worker.charges.get());
-  policy(row);
+  row.begin(worker.charges.get(), !by_cosine);
+  if constexpr (Policy::kWay == Way::kPairs) {
+    PairsRow<T> pairs(row, padded, counts.others);
+    policy(pairs);
+  } else {
+    policy(row);
+  }
   for (int k = 0; k < 3; ++k) t.terms[q * 3 + k] = T(row.terms[k]);
   t.losses[q] = policy.total(T(row.terms[0]), T(row.terms[1]), T(row.terms[2]));
-  for (int64_t k = 0; k < G; ++k) grad_d[k] = -row.spread[k];
+  T* const grad = by_cosine ? grad_c : grad_d;
+  const T sign = by_cosine ? T(-1) : T(1);  // d is 1 − cos
+  for (int64_t k = 0; k < G; ++k) grad[k] = -sign * row.spread[k];
   for (size_t i = 0; i < size_t(row.n); ++i) {
-    grad_d[row.column[i]] = row.grad_distance[i];
-    grad_c[row.column[i]] = T(0.5) * row.grad_angle[i];  // y = (1 + cos) / 2
+    grad[row.column[i]] = sign * row.grad_distance[i];
+    if constexpr (Policy::kAngles)
+      grad_c[row.column[i]] = T(0.5) * row.grad_angle[i];  // y = (1 + cos) / 2
   }
 }
 
@@ -99,16 +111,18 @@ DRSL_FOR_EACH_POLICY(DRSL_RANK)
 }  // namespace
 
 template <class T>
-void rank_sort(const T* distance, const T* cosine, const Selection& selection, int64_t rows,
+void rank_sort(const T* distance, const T* cosine, Selection selection, int64_t rows,
                const std::string& loss, const std::vector<double>& params, T* losses, T* terms,
                T* grad_distance, T* grad_cosine) {
   const int64_t G = selection.columns, tasks = task_count(rows * G, kGrain);
   const RankSortTask<T> task{distance, cosine,        selection,  losses,
                              terms,    grad_distance, grad_cosine};
-  std::vector<RankWorker<T>> workers;
-  for (int64_t t = 0; t < tasks; ++t)
-    workers.emplace_back((G + kChunk - 1) / kChunk * kChunk, selection.groups.largest());
   const bool known = with_policy<T>(loss, params, [&](const auto& policy) {
+    selection.own_is_positive = policy.own_is_positive;
+    std::vector<RankWorker<T>> workers;
+    for (int64_t t = 0; t < tasks; ++t)
+      workers.emplace_back((G + kChunk - 1) / kChunk * kChunk, selection.most_positives(),
+                           policy.kMeasure == Measure::kCosine);
     for_tasks(tasks, rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
       rank(task, policy, workers[size_t(t)], begin, end);
     });
@@ -116,9 +130,9 @@ void rank_sort(const T* distance, const T* cosine, const Selection& selection, i
   STD_TORCH_CHECK(known, "drsl: no loss '", loss, "' with ", params.size(), " parameters");
 }
 
-template void rank_sort(const float*, const float*, const Selection&, int64_t, const std::string&,
+template void rank_sort(const float*, const float*, Selection, int64_t, const std::string&,
                         const std::vector<double>&, float*, float*, float*, float*);
-template void rank_sort(const double*, const double*, const Selection&, int64_t, const std::string&,
+template void rank_sort(const double*, const double*, Selection, int64_t, const std::string&,
                         const std::vector<double>&, double*, double*, double*, double*);
 
 }  // namespace drsl

@@ -24,23 +24,26 @@ constexpr int kSortedFrom = 128;  // positives: from here on sums are formed in 
 template <class T>
 class Row {
  public:
-  Row(int64_t columns, int64_t most_positives)
-      : distance(columns), chunk_min_(size_t(columns / kChunk)) {
+  // smooth: for steps that are summed directly whatever the number of positives
+  Row(int64_t columns, int64_t most_positives, bool smooth)
+      : distance(columns), columns_(columns), chunk_min_(size_t(columns / kChunk)) {
     const int64_t lanes = Simd<T>::kLanes;
     // whole vectors are read and written
     const size_t n = size_t((most_positives + lanes - 1) / lanes * lanes);
-    for (std::vector<T>* v : {&d, &y, &false_positives, &grad_distance, &grad_angle,
-                              &negative_weight, &missorted_weight, &angle_weight, &rank_, &error_,
-                              &target_rank_, &target_error_, &missorted_, &u_})
+    for (std::vector<T>* v :
+         {&d, &y, &false_positives, &grad_distance, &grad_angle, &negative_weight,
+          &missorted_weight, &angle_weight, &rank_weight, &steepness, &rank_, &error_,
+          &target_rank_, &target_error_, &missorted_, &u_, &v_})
       v->resize(n);
     column.resize(n);
     cosine.resize(n);
     near.resize(n);
     sums = {rank_.data(), error_.data(), target_rank_.data(), target_error_.data(),
             missorted_.data()};
-    accumulator_ = Buffer<T>(std::min<int64_t>(most_positives, kSortedFrom) * Simd<T>::kLanes);
-    if (most_positives >= kSortedFrom) place_.resize(size_t(2 * columns));
-    columns_ = columns;
+    const int64_t direct =
+        smooth ? 2 * most_positives : std::min<int64_t>(most_positives, kSortedFrom);
+    accumulator_ = Buffer<T>(direct * Simd<T>::kLanes);
+    if (!smooth && most_positives >= kSortedFrom) place_.resize(size_t(2 * columns));
   }
 
   // --- filled in by whoever loads the row
@@ -58,7 +61,8 @@ class Row {
   // ---------------------------------------------------------------------
   PositiveSums<T*> sums;
   std::vector<T> false_positives, grad_distance, grad_angle;
-  std::vector<T> negative_weight, missorted_weight, angle_weight;
+  std::vector<T> negative_weight, missorted_weight, angle_weight, rank_weight;
+  std::vector<T> steepness;  // Σ_{j∈N} H'(x_ij), of smooth steps
   double terms[3];
 
   int count() const { return n; }
@@ -76,14 +80,14 @@ class Row {
     terms[2] += double(c);
   }
 
-  // After d, y, column, cosine, near and distance are in place.
-  DRSL_INLINE void begin(T* charges) {
+  // After d, y, column, cosine, near and distance are in place. Positives may be sorted.
+  DRSL_INLINE void begin(T* charges, bool sorts) {
     spread = charges;
     terms[0] = terms[1] = terms[2] = 0;
     for (int64_t c = 0; c < columns_ / kChunk; ++c) {
       chunk_min_[size_t(c)] = least(distance.get() + c * kChunk);
     }
-    if (n >= kSortedFrom) sort_positives();
+    if (sorts && n >= kSortedFrom) sort_positives();
   }
 
   template <class Step>
@@ -94,14 +98,14 @@ class Row {
       farthest = std::max(farthest, d[i]);
     }
     reach_ = farthest + step.half_width;
-    origin_ = nearest;
-    prepared_ = (farthest - nearest + step.half_width) * step.slope < kWidest;
-    if (n >= kSortedFrom)
+    origin_ = step.origin(nearest, farthest);
+    prepared_ = step.can_prepare(nearest, farthest);
+    if (!Step::kSmooth && n >= kSortedFrom)
       sum_negatives_sorted(step);
-    else if (prepared_)
-      sum_negatives_directly(step);
     else
-      sum_negatives_directly(PairByPair<T, Step>{step});
+      with_prepared(step, [&](auto s) DRSL_LAMBDA { sum_negatives_directly(s); });
+    if constexpr (Step::kSmooth)
+      for (size_t i = 0; i < size_t(n); ++i) steepness[i] *= step.slope;
   }
 
   template <class Step>
@@ -154,17 +158,34 @@ class Row {
   DRSL_INLINE void spread_negatives(Step step) {
     if (n >= kSortedFrom)
       spread_negatives_sorted(step);
-    else if (prepared_)
-      spread_negatives_directly(step);
     else
-      spread_negatives_directly(PairByPair<T, Step>{step});
+      with_prepared(step, [&](auto s) DRSL_LAMBDA {
+        spread_negatives_directly([&](T u, Vector v) DRSL_LAMBDA { return s.at(u, v); });
+      });
   }
+
+  // The column of the smallest distance, of equal ones the first.
+  DRSL_INLINE int64_t nearest_negative() const {
+    const auto chunk = std::min_element(chunk_min_.begin(), chunk_min_.end());
+    const T* const at = distance.get() + (chunk - chunk_min_.begin()) * kChunk;
+    return std::find(at, at + kChunk, *chunk) - distance.get();
+  }
+
+  // --- of smooth steps (row_smooth.h) ---------------------------------------------------------------
+
+  // sums.rank[i] = 1 + Σ_{j≠i} H(x_ij), after sum_negatives
+  template <class Step>
+  DRSL_INLINE void sum_ranks(Step step);
+  // grad_distance[i] += Σ_j (rank_weight[j] − rank_weight[i]) H'(x_ij)
+  template <class Step>
+  DRSL_INLINE void spread_ranks(Step step);
+  // What negative j is charged with: Σ_i negative_weight[i] H'(x_ij). Spoils negative_weight.
+  template <class Step>
+  DRSL_INLINE void spread_slopes(Step step);
 
  private:
   using Vector = typename Simd<T>::Vector;
   static constexpr int kVectors = kChunk / Simd<T>::kLanes;
-  // |u| of prepared steps: their rounding stays below 4e-6 in float32
-  static constexpr T kWidest = 64;
 
   int64_t columns_;
   std::vector<T> chunk_min_;  // smallest distance of each chunk
@@ -172,7 +193,7 @@ class Row {
   T origin_ = 0;              // distance of the nearest positive
   bool prepared_ = false;
   Buffer<T> accumulator_;
-  std::vector<T> u_;  // [n] what steps know of the positives
+  std::vector<T> u_, v_;  // [n] what steps know of the positives, seen from and seen
   std::vector<T> rank_, error_, target_rank_, target_error_, missorted_;
 
   SortedPositives<T, Ramp<T>> ramp_;
@@ -211,12 +232,29 @@ class Row {
     return lane[0];
   }
 
+  // f(the step, prepared or pair by pair)
+  template <class Step, class F>
+  DRSL_INLINE void with_prepared(Step step, F f) {
+    if (prepared_)
+      f(step);
+    else
+      f(PairByPair<T, Step>{step});
+  }
+
+  static DRSL_INLINE double sum_lanes(Vector v) {
+    double sum = 0;
+    for (int k = 0; k < Simd<T>::kLanes; ++k) sum += double(v[k]);
+    return sum;
+  }
+
   template <class Step>
   DRSL_INLINE void sum_negatives_directly(Step step) {
     Vector* const total = reinterpret_cast<Vector*>(accumulator_.get());
+    Vector* const steep = total + n;  // of smooth steps
     for (size_t i = 0; i < size_t(n); ++i) {
       u_[i] = step.of_positive(d[i], origin_);
       total[i] = Vector{};
+      if constexpr (Step::kSmooth) steep[i] = Vector{};
     }
     for_each_chunk_in_reach([&](T* at, int64_t) DRSL_LAMBDA {
       Vector v[kVectors];
@@ -225,27 +263,32 @@ class Row {
       // for spread_negatives
       for (int k = 0; k < kVectors; ++k) store(at + k * Simd<T>::kLanes, v[k]);
       for (int i = 0; i < n; ++i) {
-        Vector sum = step.at(u_[size_t(i)], v[0]);
-        for (int k = 1; k < kVectors; ++k) sum += step.at(u_[size_t(i)], v[k]);
+        Vector sum{}, slopes{};
+        for (int k = 0; k < kVectors; ++k) {
+          const Vector h = step.at(u_[size_t(i)], v[k]);
+          sum = k ? sum + h : h;
+          if constexpr (Step::kSmooth) slopes += steepness_of(h);
+        }
         total[i] += sum;
+        if constexpr (Step::kSmooth) steep[i] += slopes;
       }
     });
     for (int i = 0; i < n; ++i) {
-      double sum = 0;
-      for (int k = 0; k < Simd<T>::kLanes; ++k) sum += double(total[i][k]);
-      false_positives[size_t(i)] = T(sum);
+      false_positives[size_t(i)] = T(sum_lanes(total[i]));
+      if constexpr (Step::kSmooth) steepness[size_t(i)] = T(sum_lanes(steep[i]));
     }
   }
 
-  template <class Step>
-  DRSL_INLINE void spread_negatives_directly(Step step) {
+  // share(u_i, v_j): what i hands to j
+  template <class Share>
+  DRSL_INLINE void spread_negatives_directly(Share share) {
     for (int64_t c = 0; c < columns_ / kChunk; ++c)
       if (!in_reach(c)) std::fill_n(spread + c * kChunk, kChunk, T(0));
     for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
       Vector v[kVectors], sum[kVectors] = {};
       for (int k = 0; k < kVectors; ++k) v[k] = load(at + k * Simd<T>::kLanes);
       for (size_t i = 0; i < size_t(n); ++i)
-        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * step.at(u_[i], v[k]);
+        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * share(u_[i], v[k]);
       for (int k = 0; k < kVectors; ++k) store(spread + first + k * Simd<T>::kLanes, sum[k]);
     });
   }

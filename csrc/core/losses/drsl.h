@@ -18,13 +18,16 @@
 // This is the whole loss. The row that it is handed forms the sums: by SIMD lanes or a thread
 // block, directly or sorted, as the engine sees fit. The members that a row has are those used
 // below, and no others.
-#include "core/host_device.h"
+#include "core/losses/policy.h"
 
 namespace drsl {
 
 template <class T, class Step>
-struct Drsl {
-  static constexpr int kTerms = 3;  // ranking, sorting, angle: unweighted means over the positives
+struct Drsl : CountsQueries {
+  static constexpr Measure kMeasure = Measure::kDistance;
+  static constexpr Way kWay = Way::kRanks;
+  static constexpr bool kAngles = true;           // y of the positives is asked for, and ∂/∂y given
+  static constexpr bool own_is_positive = false;  // the own copy is left out
 
   Step step;
   T rank_weight, sort_weight, angle_weight;
@@ -41,7 +44,7 @@ struct Drsl {
       const T angle = row.sums.error[i] / row.sums.rank[i];
       const T target = row.sums.target_error[i] / row.sums.target_rank[i];
       const T sorting = row.sums.missorted[i] > T(0) ? angle - target : T(0);
-      row.add_terms(i, mean * ranking, mean * sorting, mean * angle);
+      row.add_terms(i, mean * ranking, mean * sorting, mean * angle);  // unweighted
 
       row.grad_distance[i] = mean * (rank_weight * ranking + sort_weight * sorting);
       row.negative_weight[i] = mean * rank_weight / rank;
