@@ -44,4 +44,16 @@ bool with_policy(const std::string& loss, const std::vector<double>& p, F f) {
   return false;
 }
 
+// What engines ask of a policy before they run it.
+struct Traits {
+  AngularAt angular;
+  bool own_is_positive;
+};
+inline bool find_traits(const std::string& loss, const std::vector<double>& params,
+                        Traits& traits) {
+  return with_policy<float>(loss, params, [&](const auto& policy) {
+    traits = {policy.kAngular, policy.own_is_positive};
+  });
+}
+
 }  // namespace drsl

@@ -10,7 +10,7 @@
 // Where w_j leaves the range of T while u_i lies within e^±kWidest, σ is 0 or 1 to all digits.
 #include <limits>
 
-#include "core/exponential.h"
+#include "core/elementary.h"
 
 namespace drsl {
 
@@ -31,7 +31,7 @@ struct Sigmoid {
 
   template <class V>
   DRSL_HD V operator()(V x) const {
-    return T(1) / (T(1) + Exponential<V>::of(x * -slope));
+    return Reciprocal<V>::of(T(1) + Exponential<V>::of(x * -slope));
   }
 
   // Where prepared steps count from, for positives in [nearest, farthest]; whether they can be used.
@@ -46,7 +46,7 @@ struct Sigmoid {
   }
   template <class V>
   DRSL_HD V at(T u, V w) const {
-    return T(1) / (T(1) + u * w);
+    return Reciprocal<V>::of(T(1) + u * w);
   }
 };
 

@@ -54,13 +54,13 @@ Matrix<T> operand(const Rows<T>& rows, int64_t first = 0) {
   return {rows.operand_row(first), rows.dim, 1};
 }
 
-template <class T>
-std::vector<Worker<T>> workers_for(const Plan& plan, const Problem<T>& p, Measure measure) {
+template <class T, class Policy>
+std::vector<Worker<T>> workers_for(const Plan& plan, const Problem<T>& p, const Policy&) {
   const int64_t rows = std::min(p.x->count, plan.block_rows);
   std::vector<Worker<T>> workers;
   for (int64_t t = task_count(rows * p.r->count, kGrain); t > 0; --t)
     workers.emplace_back(plan.leading, p.r->count, p.selection->most_positives(),
-                         measure == Measure::kCosine);
+                         Policy::kWay == Way::kSmoothRanks, Policy::kMeasure == Measure::kCosine);
   return workers;
 }
 
@@ -76,7 +76,7 @@ void triangle(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad) {
   const int64_t n = x.count, ld = plan.leading, words = ld / kChunk;
   const Buffer<T> gram((n + kChunk - 1) / kChunk * kChunk * ld);  // whole tiles
   const Buffer<uint64_t> near((n + kChunk - 1) / kChunk * kChunk * words);
-  std::vector<Worker<T>> workers = workers_for(plan, p, Policy::kMeasure);
+  std::vector<Worker<T>> workers = workers_for(plan, p, policy);
   for (int64_t first = 0; first < n; first += plan.block_rows) {
     const int64_t rows = std::min(plan.block_rows, n - first), next = first + rows;
     product(operand(x, first), operand(x, first).transposed(), rows, n - first, x.dim,
@@ -104,7 +104,7 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
   const int64_t ld = plan.leading;
   const Buffer<T> gram(plan.block_rows * ld);
   const Buffer<uint64_t> near(plan.block_rows * (ld / kChunk));
-  std::vector<Worker<T>> workers = workers_for(plan, p, Policy::kMeasure);
+  std::vector<Worker<T>> workers = workers_for(plan, p, policy);
   std::vector<double> column_sum(size_t(grad_r ? r.count : 0));
   for (T* grad : {grad_x, grad_r})
     if (grad) std::fill_n(grad, (grad == grad_x ? x.count : r.count) * x.dim, T(0));

@@ -6,7 +6,7 @@
 
 #include "core/losses.h"
 #include "cpu/near.h"
-#include "cpu/row_pairs.h"
+#include "cpu/row_each.h"
 #include "cpu/row_smooth.h"
 #include "cpu/row_sorted.h"
 #include "engine/selection.h"
@@ -38,10 +38,10 @@ struct Worker {
   Buffer<T> inverse, cosine;  // [leading]
   std::vector<double> f;      // [G] f_k of design.md
 
-  Worker(int64_t leading, int64_t columns, int64_t most_positives, bool smooth)
+  Worker(int64_t leading, int64_t columns, int64_t most_positives, bool smooth, bool by_cosine)
       : row(leading, most_positives, smooth),
         inverse(leading),
-        cosine(smooth ? leading : 0),
+        cosine(by_cosine ? leading : 0),
         f(size_t(columns)) {}
 };
 
@@ -68,9 +68,9 @@ struct GramRow {
     row.n = p.selection->positives(q, row.column.data());
     if (is_bad(q) || !load(q, g, near)) return give_up(q, g, near);
     row.begin(g, !kSmooth);
-    if constexpr (Policy::kWay == Way::kPairs) {
-      PairsRow<T> pairs(row, p.leading, counts.others);
-      policy(pairs);
+    if constexpr (Policy::kWay == Way::kEach) {
+      EachRow<T> each(row, p.leading, counts.others);
+      policy(each);
     } else {
       policy(row);
     }
@@ -85,7 +85,8 @@ struct GramRow {
 
  private:
   static constexpr bool kByCosine = Policy::kMeasure == Measure::kCosine;
-  static constexpr bool kSmooth = kByCosine;  // losses by cosines are, so far
+  static constexpr bool kSmooth = Policy::kWay == Way::kSmoothRanks;
+  static constexpr bool kAngles = Policy::kAngular == AngularAt::kPositives;
 
   DRSL_INLINE void fill(T* g, T value) const {
     for (int64_t k = 0; k < p.leading; ++k) g[k] = value;
@@ -112,7 +113,7 @@ struct GramRow {
   DRSL_INLINE bool load(int64_t q, T* g, uint64_t* near) const {
     const Rows<T>& r = *p.r;
     for (const int32_t j : r.duplicates) g[j] = g[r.representative[size_t(j)]];
-    if constexpr (Policy::kAngles)
+    if constexpr (kAngles)
       for (size_t i = 0; i < size_t(row.n); ++i)
         row.cosine[i] = double(cosine_of(q, row.column[i], g[row.column[i]]));
     if constexpr (kByCosine) cosines(q, g);
@@ -128,7 +129,7 @@ struct GramRow {
       const auto k = size_t(row.column[i]);
       row.near[i] = near[k / kChunk] >> (k % kChunk) & 1;
       row.d[i] = distance[k];
-      if constexpr (Policy::kAngles) {
+      if constexpr (kAngles) {
         if (row.near[i]) row.cosine[i] = exact_pair(*p.x, q, r, int64_t(k), p.normalize).cosine;
         row.y[i] = T(0.5) + T(0.5) * T(row.cosine[i]);
       }
@@ -227,7 +228,7 @@ struct GramRow {
     for (size_t i = 0; i < size_t(row.n); ++i) {
       const auto k = size_t(row.column[i]);
       const double by_distance = weight * double(row.grad_distance[i]) * double(inverse[k]);
-      if constexpr (!Policy::kAngles) {
+      if constexpr (!kAngles) {
         g[k] = T(-by_distance);
         continue;
       }

@@ -8,7 +8,7 @@
 #include "core/losses.h"
 #include "cpu/matrix_ops.h"
 #include "cpu/parallel.h"
-#include "cpu/row_pairs.h"
+#include "cpu/row_each.h"
 #include "cpu/row_smooth.h"
 #include "cpu/row_sorted.h"
 
@@ -77,10 +77,10 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWo
     row.y[i] = T(0.5) + T(0.5) * cosine[k];
     d[k] = infinity;
   }
-  row.begin(worker.charges.get(), !by_cosine);
-  if constexpr (Policy::kWay == Way::kPairs) {
-    PairsRow<T> pairs(row, padded, counts.others);
-    policy(pairs);
+  row.begin(worker.charges.get(), Policy::kWay == Way::kRanks);
+  if constexpr (Policy::kWay == Way::kEach) {
+    EachRow<T> each(row, padded, counts.others);
+    policy(each);
   } else {
     policy(row);
   }
@@ -91,7 +91,7 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWo
   for (int64_t k = 0; k < G; ++k) grad[k] = -sign * row.spread[k];
   for (size_t i = 0; i < size_t(row.n); ++i) {
     grad[row.column[i]] = sign * row.grad_distance[i];
-    if constexpr (Policy::kAngles)
+    if constexpr (Policy::kAngular == AngularAt::kPositives)
       grad_c[row.column[i]] = T(0.5) * row.grad_angle[i];  // y = (1 + cos) / 2
   }
 }
@@ -122,7 +122,7 @@ void rank_sort(const T* distance, const T* cosine, Selection selection, int64_t 
     std::vector<RankWorker<T>> workers;
     for (int64_t t = 0; t < tasks; ++t)
       workers.emplace_back((G + kChunk - 1) / kChunk * kChunk, selection.most_positives(),
-                           policy.kMeasure == Measure::kCosine);
+                           policy.kWay == Way::kSmoothRanks);
     for_tasks(tasks, rows, 1, [&](int64_t t, int64_t begin, int64_t end) {
       rank(task, policy, workers[size_t(t)], begin, end);
     });

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <limits>
 
-#include "core/exponential.h"
+#include "core/elementary.h"
 #include "core/step.h"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(DRSL_NO_CLONES)

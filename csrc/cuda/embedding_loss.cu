@@ -4,6 +4,7 @@
 #include <optional>
 #include <tuple>
 
+#include "core/losses.h"
 #include "cuda/finish.cuh"
 #include "cuda/plan.h"
 #include "cuda/reduce.cuh"
@@ -21,6 +22,7 @@ using namespace cuda;
 struct Loss {
   const std::string& name;
   const std::vector<double>& params;
+  Traits traits;
 };
 
 // What the stages are handed for all sets: E is the type of the rows that they see.
@@ -33,6 +35,8 @@ struct Problem {
   Side<E> x, r;
   Selected selected;
   const T* weight;  // [S, B] or null
+  AngularAt angular;
+  bool counted;  // queries weigh what they weigh in a mean, unless `weight` says otherwise
   Products products;
   cudaStream_t stream;
 };
@@ -55,12 +59,13 @@ Turn<E> describe(const Problem<E>& p, int64_t s, int64_t first, int64_t count) {
   t.first = first, t.count = count;
   t.selected = p.selected;
   t.weight = p.weight ? p.weight + s * p.shape.rows : nullptr;
+  t.counted = p.counted && !p.weight;
   t.gradient = p.shape.gradient;
-  t.gram = work.gram, t.ld = p.plan.leading, t.angular = work.angular;
+  t.gram = work.gram, t.ld = p.plan.leading, t.angular = work.angular, t.at = p.angular;
   t.near = work.near, t.some = work.some;
   const int64_t query = s * p.shape.rows;
   t.loss = work.loss + query, t.terms = work.terms + 3 * query;
-  t.radial = work.radial + query, t.positives = work.positives + query;
+  t.radial = work.radial + query, t.weighs = work.weighs + query;
   t.scratch = work.scratch;
   return t;
 }
@@ -109,7 +114,8 @@ void streaming(const Problem<E>& p, const Loss& loss, Accumulator<E>* grad_x,
       const Turn<E> t = turn_block(p, loss, s, first, count, false);
       if (to_r) {
         sum_angular(t, p.work.column_sum, false, p.work.partial, p.stream);
-        redistribute_gallery(coefficients(p, t), p.work.column_sum, to_r, first > 0, p.stream);
+        const auto* const f = t.at == AngularAt::kNowhere ? nullptr : p.work.column_sum;
+        redistribute_gallery(coefficients(p, t), f, to_r, first > 0, p.stream);
       }
       // one array: the gallery's share has filled all of it by now
       if (to_x) redistribute_queries(coefficients(p, t), t.radial, to_x, to_x == to_r, p.stream);
@@ -159,7 +165,7 @@ void run(const Problem<E>& p, const Loss& loss, Reduction reduction, const Resul
       streaming(p, loss, out.grad_x, shape.self ? out.grad_x : out.grad_r);
   }
   if (p.plan.path != Path::kSmall || reduction == Reduction::kNone)
-    reduce(reduction, shape.sets * shape.rows, p.work.loss, p.work.terms, p.work.positives,
+    reduce(reduction, shape.sets * shape.rows, p.work.loss, p.work.terms, p.work.weighs,
            out.reduced, p.stream);
 }
 
@@ -179,8 +185,9 @@ void compute(Problem<In> p, const Loss& loss, bool normalised, Reduction reducti
       normalise(p.r.rows, entries, shape.dim, p.r.norms, p.work.unit_r_rows, p.stream);
       r = {p.work.unit_r_rows, p.work.unit_r, shape.columns, shape.dim};
     }
-    run<T>({shape, p.plan, p.work, x, r, p.selected, p.weight, p.products, p.stream}, loss,
-           reduction, out);
+    run<T>({shape, p.plan, p.work, x, r, p.selected, p.weight, p.angular, p.counted, p.products,
+            p.stream},
+           loss, reduction, out);
   } else {
     run<In>(p, loss, reduction, out);
   }
@@ -200,6 +207,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   STD_TORCH_CHECK(reduction >= 0 && reduction <= 2, "drsl: reduction must be 0, 1 or 2");
   STD_TORCH_CHECK(bool(gallery) == bool(gallery_labels),
                   "drsl: gallery and gallery_labels go together");
+  Loss named{loss, params, {}};
+  require(find_traits(loss, params, named.traits), named);
   const DeviceScope scope(e.x);
   const cuda::Selection selection(e.B, e.G, labels, gallery_labels, self_index, exclude,
                                   Place::kCuda);
@@ -222,6 +231,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     for (const Tensor& t : {out, out_terms, grad_x, grad_r}) zero(t, scope.stream);
     return {out, out_terms, grad_x, grad_r};
   }
+  Selected selected = selection.get();
+  selected.own_is_positive = named.traits.own_is_positive;
   const Tensor memory = empty({plan.workspace_bytes}, ScalarType::Byte);
   dispatch(e.type(), [&](auto in, auto acc) {
     using In = typename Stored<decltype(in)>::type;
@@ -236,11 +247,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
                               work,
                               x_side,
                               r_side,
-                              selection.get(),
+                              selected,
                               weight ? data<const T>(*weight) : nullptr,
+                              named.traits.angular,
+                              !each,
                               tf32 ? Products::kTF32 : Products::kFloat32,
                               scope.stream};
-    compute(problem, {loss, params}, normalize, Reduction(reduction),
+    compute(problem, named, normalize, Reduction(reduction),
             Results<T>{{data<T>(out), data<T>(out_terms), work.share},
                        want_x ? data<T>(grad_x) : nullptr,
                        want_gallery ? data<T>(grad_r) : nullptr});

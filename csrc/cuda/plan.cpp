@@ -92,7 +92,7 @@ Workspace<T>::Workspace(const Shape& s, const Plan& plan, bool normalize, Pieces
   loss = pieces.take<T>(queries);
   terms = pieces.take<T>(3 * queries);
   radial = pieces.take<T>(queries);
-  positives = pieces.take<int>(queries);
+  weighs = pieces.take<int>(queries);
   share = pieces.take<T>(1);
 
   const bool small = plan.path == Path::kSmall;

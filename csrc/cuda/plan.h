@@ -41,7 +41,7 @@ struct Workspace {
   T *unit_x_rows, *unit_r_rows;
   Norms<T> unit_x, unit_r;  // of the rows of unit length
   T *loss, *terms, *radial;
-  int* positives;
+  int* weighs;
   T* share;  // what a query weighs in the loss
 
   // small: sums over slices of dimensions, counters

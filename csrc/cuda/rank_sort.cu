@@ -3,6 +3,7 @@
 
 #include <tuple>
 
+#include "core/losses.h"
 #include "cuda/selected.h"
 #include "cuda/tensors.h"
 
@@ -45,7 +46,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
   constexpr int64_t most = std::numeric_limits<int32_t>::max();
   STD_TORCH_CHECK(B <= most && G <= most - kLine && S * B <= most,
                   "drsl: at most 2^31 - 1 rows and columns, got ", S * B, " and ", G);
+  Traits traits;
+  STD_TORCH_CHECK(find_traits(loss, params, traits), "drsl: no loss '", loss, "' with ",
+                  params.size(), " such parameters");
   const Selection selection(B, G, labels, gallery_labels, self_index, exclude, Place::kCuda);
+
+  Selected selected = selection.get();
+  selected.own_is_positive = traits.own_is_positive;
 
   const auto empty = [&](std::vector<int64_t> tail, ScalarType of) {
     if (sets) tail.insert(tail.begin(), S);
@@ -53,11 +60,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
   };
   const Tensor losses = empty({B}, type), terms = empty({B, 3}, type);
   const Tensor grad_d = empty({B, G}, type), grad_c = empty({B, G}, type);
-  const Tensor positives = empty({B}, ScalarType::Int);
+  const Tensor weighs = empty({B}, ScalarType::Int);
   dispatch(type, [&](auto, auto acc) {
     using T = decltype(acc);
-    launch<T>({S, B, G, selection.get(), data<const T>(d), data<const T>(c), data<T>(losses),
-               data<T>(terms), data<T>(grad_d), data<T>(grad_c), data<int>(positives), nullptr},
+    launch<T>({S, B, G, selected, data<const T>(d), data<const T>(c), data<T>(losses),
+               data<T>(terms), data<T>(grad_d), data<T>(grad_c), data<int>(weighs), nullptr},
               d, loss, params, scope.stream);
   });
   return {losses, terms, grad_d, grad_c};

@@ -1,7 +1,7 @@
 #pragma once
 // Losses of all queries → the loss, its terms, and the share that a query has in them, by one block:
 //
-//   loss = share · Σ_q loss_q        share: 1 / number of queries that count (mean), 1 (sum)
+//   loss = share · Σ_q weight_q loss_q        share: 1 / Σ_q weight_q (mean), 1 (sum)
 //
 // 10⁵ queries are a few microseconds of loads; a second kernel to add up partial sums would cost more.
 #include <cstdint>
@@ -16,14 +16,15 @@ namespace drsl::cuda {
 // By a block of kThreads threads.
 template <int kThreads, class T>
 __device__ __forceinline__ void reduce_rows(Reduction reduction, int64_t queries, const T* loss,
-                                            const T* terms, const int* positives, Reduced<T> out,
+                                            const T* terms, const int* weighs, Reduced<T> out,
                                             double (&parts)[5][kThreads / 32]) {
-  double sum[5] = {};  // loss, terms, how many count
+  double sum[5] = {};  // loss, terms, weight
   for (int64_t q = threadIdx.x; q < queries; q += kThreads) {
-    sum[0] += double(loss[q]);
+    const double weight = weighs[q];
+    sum[0] += weight * double(loss[q]);
 #pragma unroll
-    for (int t = 0; t < 3; ++t) sum[1 + t] += double(terms[3 * q + t]);
-    sum[4] += positives[q] > 0;
+    for (int t = 0; t < 3; ++t) sum[1 + t] += weight * double(terms[3 * q + t]);
+    sum[4] += weight;
   }
 #pragma unroll
   for (int k = 0; k < 5; ++k) sum[k] = block_sum<kThreads>(sum[k], parts[k]);
@@ -40,14 +41,14 @@ constexpr int kReduceThreads = 1024;
 template <class T>
 __global__ void __launch_bounds__(kReduceThreads, 1)
     reduce_queries(Reduction reduction, int64_t queries, const T* loss, const T* terms,
-                   const int* positives, Reduced<T> out) {
+                   const int* weighs, Reduced<T> out) {
   __shared__ double parts[5][kReduceThreads / 32];
-  reduce_rows<kReduceThreads>(reduction, queries, loss, terms, positives, out, parts);
+  reduce_rows<kReduceThreads>(reduction, queries, loss, terms, weighs, out, parts);
 }
 
 template <class T>
-void reduce(Reduction reduction, int64_t queries, const T* loss, const T* terms,
-            const int* positives, Reduced<T> out, cudaStream_t stream) {
+void reduce(Reduction reduction, int64_t queries, const T* loss, const T* terms, const int* weighs,
+            Reduced<T> out, cudaStream_t stream) {
   if (reduction == Reduction::kNone) {
     const auto copy = [stream](T* to, const T* from, int64_t count) {
       check(cudaMemcpyAsync(to, from, size_t(count) * sizeof(T), cudaMemcpyDeviceToDevice, stream),
@@ -58,7 +59,7 @@ void reduce(Reduction reduction, int64_t queries, const T* loss, const T* terms,
     return;
   }
   DRSL_LAUNCH(reduce_queries<T>, 1, kReduceThreads, 0, stream, reduction, queries, loss, terms,
-              positives, out);
+              weighs, out);
   check_launch("reduce_queries");
 }
 

@@ -50,6 +50,9 @@ struct HeldColumns {
   __device__ __forceinline__ void put(int k, const Entries& entries) const {
     *reinterpret_cast<Quad<T>*>(at + k) = entries.distance;
   }
+  __device__ __forceinline__ void store(int k, const Quad<T>& q) const {
+    *reinterpret_cast<Quad<T>*>(at + k) = q;
+  }
   // The distance of a positive, which is no negative any more.
   __device__ __forceinline__ T take(int k) const {
     const T d = at[k];

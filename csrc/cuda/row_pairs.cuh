@@ -33,12 +33,13 @@ struct TurnTask {
   bool aligned;  // rows of x and r begin at multiples of 16 bytes
   Selected selected;
   const T* weight;
-  bool gradient;
+  bool counted, gradient;
   T *gram, *angular;
+  AngularAt at;
   uint32_t* near;
   uint8_t* some;
   T *loss, *terms, *radial;
-  int* positives;
+  int* weighs;
 
   __host__ __device__ int64_t row_count() const { return sets * count; }
 };

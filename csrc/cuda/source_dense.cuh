@@ -46,11 +46,13 @@ class DenseSource {
   __device__ __forceinline__ void wait() const {}
   __device__ __forceinline__ Quad<T> raw(int k) const { return read(distance_, k); }
 
+  template <Measure kMeasure>
   __device__ __forceinline__ DenseEntries<T> load(int k, const Quad<T>& d) const {
     const Quad<T> cosine = read(cosine_, k);
     DenseEntries<T> entries{d, false};
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
+      if constexpr (kMeasure == Measure::kCosine) entries.distance.at[e] = 1 - cosine.at[e];
       if (query.compares(k + e))
         entries.bad |= !(finite(d.at[e]) && finite(cosine.at[e]));
       else
@@ -75,6 +77,34 @@ class DenseSource {
     return distance_[k];
   }
 
+  // Columns that are signed (turn_each.cuh) and not held are kept there too.
+  struct Kept {
+    const DenseSource& source;
+    __device__ __forceinline__ Quad<T> get(int k) const { return source.get(k); }
+    __device__ __forceinline__ void store(int k, const Quad<T>& q) const {
+      source.store(source.grad_distance_, k, q);
+    }
+  };
+  __device__ __forceinline__ Kept kept() const { return {*this}; }
+
+  __device__ __forceinline__ void add_by_cosine(int k, const Quad<T>& gradient, bool first) const {
+    Quad<T> g = gradient;
+    if (!first) {
+      const Quad<T> sum = read(grad_cosine_, k);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) g.at[e] += sum.at[e];
+    }
+    store(grad_cosine_, k, g);
+  }
+  __device__ __forceinline__ void add_by_cosine(int k, T gradient) const {
+    grad_cosine_[k] += gradient;
+  }
+  __device__ __forceinline__ T finish_by_cosine(int k, const Quad<T>&) const {
+    store(grad_distance_, k, Quad<T>{});
+    return 0;
+  }
+  __device__ __forceinline__ void weigh(T) const {}
+
   __device__ __forceinline__ T cosine(int k) const { return cosine_[k]; }
 
   __device__ __forceinline__ void write(int k, const Quad<T>&, const Quad<T>& charge) const {
@@ -90,12 +120,12 @@ class DenseSource {
     grad_cosine_[k] = T(0.5) * grad_angle;  // y = (1 + cos) / 2
     return 0;
   }
-  __device__ __forceinline__ void report(int n, T loss, T a, T b, T c, T) const {
+  __device__ __forceinline__ void report(int weighs, T loss, T a, T b, T c, T) const {
     t_.loss[row_] = loss;
     t_.terms[3 * row_] = a;
     t_.terms[3 * row_ + 1] = b;
     t_.terms[3 * row_ + 2] = c;
-    t_.positives[row_] = n;
+    t_.weighs[row_] = weighs;
   }
   __device__ __forceinline__ void write_all(bool bad) const {
     for_each_quad(padded(), [&](int k) {

@@ -12,7 +12,7 @@ namespace drsl::cuda {
 
 template <class T>
 struct GramEntries {
-  Quad<T> distance;         // +∞ for entries that are left out
+  Quad<T> distance;         // or 1 − cos; +∞ for entries that are left out
   unsigned near, left_out;  // bit e: of column k + e
   bool bad;                 // a distance that counts is not finite
 };
@@ -58,7 +58,8 @@ class GramSource : protected RowPairs<T> {
     return *reinterpret_cast<const Quad<T>*>(gram_ + k);
   }
 
-  // Gram entries → distances, near pairs from differences; flags them.
+  // Gram entries → distances, or 1 − cos; near pairs from differences; flags them.
+  template <Measure kMeasure>
   __device__ __forceinline__ GramEntries<T> load(int k, const Quad<T>& gram) const {
     const Quad<T> theirs = norms2(k);
     GramEntries<T> entries{};
@@ -69,11 +70,12 @@ class GramSource : protected RowPairs<T> {
       d2[e] = both - 2 * gram.at[e];
       const bool near = !(d2[e] > kNear<T> * both);
       entries.near |= unsigned(near) << e;
-      entries.distance.at[e] = root(d2[e]);
+      entries.distance.at[e] =
+          kMeasure == Measure::kDistance ? root(d2[e]) : from_cosine(gram.at[e], k + e);
     }
     uint32_t word = 0;
     if (__any_sync(kAllLanes, special(k) || entries.near != 0)) {
-      mend(k, entries);
+      mend<kMeasure>(k, entries);
       word = entries.near << (lane_index() % 8 * 4);
 #pragma unroll
       for (int lanes = 1; lanes < 8; lanes *= 2) word |= __shfl_xor_sync(kAllLanes, word, lanes);
@@ -108,6 +110,45 @@ class GramSource : protected RowPairs<T> {
     gram_[k] = is_near(k) ? kInfinity<T> : -kInfinity<T>;
     return is_near(k) ? gram : root(norm2_ + r_norm2_[k] - 2 * gram);
   }
+
+  // --- columns that are signed (turn_each.cuh): the Gram row keeps what it is given --------------------
+
+  __device__ __forceinline__ HeldColumns<T> kept() const { return {gram_}; }
+
+  // --- losses by cosines: ∂L/∂cos gathers where F will be ----------------------------------------------
+
+  __device__ __forceinline__ void add_by_cosine(int k, const Quad<T>& gradient, bool first) const {
+    auto& sum = *reinterpret_cast<Quad<T>*>(t_.angular + row_ * t_.ld + k);
+    Quad<T> g = gradient;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) g.at[e] += first ? T(0) : sum.at[e];
+    sum = g;
+  }
+  __device__ __forceinline__ void add_by_cosine(int k, T gradient) const {
+    t_.angular[row_ * t_.ld + k] += gradient;
+  }
+  // → A and F, with 1 − cos in `v`; collective. Returns the quad's share of e_q.
+  __device__ __forceinline__ T finish_by_cosine(int k, const Quad<T>& v) const {
+    auto& f = *reinterpret_cast<Quad<T>*>(t_.angular + row_ * t_.ld + k);
+    Quad<T> a{}, g = f;
+    const T ix = this->x_inverse();
+    T radial = 0;
+    bool some = false;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      if (g.at[e] == 0) continue;  // not compared with, at the latest
+      const T by_cosine = weight_ * g.at[e], ir = this->r_inverse(k + e), c = 1 - v.at[e];
+      a.at[e] = by_cosine * ix * ir;
+      f.at[e] = by_cosine * ir * (ix - c * ir);
+      radial += by_cosine * ix * (ir - c * ix);
+      some |= a.at[e] != 0;
+    }
+    write_line(k, a, some);
+    return radial;
+  }
+
+  // A query that weighs more than others is multiplied by what it weighs.
+  __device__ __forceinline__ void weigh(T by) { weight_ *= t_.counted ? by : T(1); }
 
   // --- positives -------------------------------------------------------------------------------------
 
@@ -152,12 +193,12 @@ class GramSource : protected RowPairs<T> {
   }
 
   // By one thread.
-  __device__ __forceinline__ void report(int n, T loss, T a, T b, T c, T radial) const {
+  __device__ __forceinline__ void report(int weighs, T loss, T a, T b, T c, T radial) const {
     t_.loss[x_at_] = loss;
     t_.terms[3 * x_at_] = a;
     t_.terms[3 * x_at_ + 1] = b;
     t_.terms[3 * x_at_ + 2] = c;
-    t_.positives[x_at_] = n;
+    t_.weighs[x_at_] = weighs;
     if (t_.gradient) t_.radial[x_at_] = radial;
   }
 
@@ -171,8 +212,11 @@ class GramSource : protected RowPairs<T> {
         if (!query.compares(k + e)) continue;
         a.at[e] = kNaN<T>;
         some = true;
-        if (query.positive(k + e)) t_.angular[row_ * t_.ld + k + e] = 0;
+        if (t_.at == AngularAt::kPositives && query.positive(k + e))
+          t_.angular[row_ * t_.ld + k + e] = 0;
       }
+      if (t_.at == AngularAt::kEverywhere)
+        *reinterpret_cast<Quad<T>*>(t_.angular + row_ * t_.ld + k) = Quad<T>{};
       write_line(k, a, some);
       if (!bad && t_.near && lane_index() % 8 == 0) near_[k / 32] = 0;
     });
@@ -195,12 +239,18 @@ class GramSource : protected RowPairs<T> {
   // Whether products of the two rows can be trusted.
   __device__ __forceinline__ bool trusted(int k) const { return norm2_ + r_norm2_[k] <= kMost<T>; }
 
+  __device__ __forceinline__ T from_cosine(T product, int k) const {
+    return k < query.columns ? 1 - this->cosine_of(product, k) : T(0);
+  }
+
   // Takes out what is left out and computes near pairs anew, a warp a pair.
+  template <Measure kMeasure>
   __device__ __forceinline__ void mend(int k, GramEntries<T>& entries) const {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const unsigned bit = 1u << e;
-      if (k + e >= query.columns || k + e == query.own) entries.near &= ~bit;
+      if (k + e >= query.columns || (k + e == query.own && !query.own_is_positive))
+        entries.near &= ~bit;
       if (!query.compares(k + e)) {
         entries.left_out |= bit;
         entries.distance.at[e] = kInfinity<T>;
@@ -211,15 +261,16 @@ class GramSource : protected RowPairs<T> {
       const int lane = __ffs(int(lanes)) - 1;
       for (unsigned bits = __shfl_sync(kAllLanes, wanted, lane); bits; bits &= bits - 1) {
         const int e = __ffs(int(bits)) - 1;
-        const T d = this->exact(k + 4 * (lane - lane_index()) + e).distance;
+        const Pair<T> pair = this->exact(k + 4 * (lane - lane_index()) + e);
+        const T d = kMeasure == Measure::kDistance ? pair.distance : 1 - pair.cosine;
 #pragma unroll
         for (int at = 0; at < 4; ++at)  // no run-time index: the quad stays in registers
-          if (lane == lane_index() && at == e) entries.distance.at[at] = d;
+          if (lane == lane_index() && at == e) {
+            entries.distance.at[at] = d;
+            entries.bad |= !(pair.distance <= kMost<T>) || !(d <= kMost<T>);
+          }
       }
     }
-#pragma unroll
-    for (int e = 0; e < 4; ++e)
-      entries.bad |= wanted >> e & 1 && !(entries.distance.at[e] <= kMost<T>);
   }
 
  private:
@@ -228,7 +279,8 @@ class GramSource : protected RowPairs<T> {
   uint32_t* const near_;
   const T* const r_norm2_;
   const bool aligned_norms_;
-  const T norm2_, weight_;
+  const T norm2_;
+  T weight_;
 
   __device__ __forceinline__ Quad<T> norms2(int k) const {
     if (aligned_norms_ && k + 3 < query.columns)

@@ -46,7 +46,8 @@ class SmallSource : public GramSource<T> {
   }
   __device__ __forceinline__ void wait() const {}
 
-  // d² → d. Nothing cancels here, but squares may leave the range of T.
+  // d² → d, or 1 − cos. Nothing cancels here, but squares may leave the range of T.
+  template <Measure kMeasure>
   __device__ __forceinline__ GramEntries<T> load(int k, const Quad<T>& square) const {
     GramEntries<T> entries{};
     bool special = this->special(k);
@@ -55,20 +56,30 @@ class SmallSource : public GramSource<T> {
       const T d2 = square.at[e];
       const bool good = d2 >= kSmallSquare<T> && d2 <= kMost<T>;
       entries.near |= unsigned(!good) << e;
-      entries.distance.at[e] = Base::root(d2);
+      if constexpr (kMeasure == Measure::kDistance) {
+        entries.distance.at[e] = Base::root(d2);
+      } else if (k + e < this->query.columns) {
+        entries.near |= unsigned(!this->trusted(k + e)) << e;
+        entries.distance.at[e] = this->from_cosine(product(k + e), k + e);
+      }
     }
-    if (__any_sync(kAllLanes, special || entries.near != 0)) this->mend(k, entries);
+    if (__any_sync(kAllLanes, special || entries.near != 0))
+      this->template mend<kMeasure>(k, entries);
     return entries;
   }
 
   // By a warp: every lane forms the same sum.
   __device__ __forceinline__ T cosine(int k) const {
-    T sum = 0;
-    for (int p = 0; p < slices_; ++p) sum += dot_[p * slice_size_ + k];
-    return this->trusted(k) ? this->cosine_of(sum, k) : this->exact(k).cosine;
+    return this->trusted(k) ? this->cosine_of(product(k), k) : this->exact(k).cosine;
   }
 
  private:
+  __device__ __forceinline__ T product(int k) const {
+    T sum = 0;
+    for (int p = 0; p < slices_; ++p) sum += dot_[p * slice_size_ + k];
+    return sum;
+  }
+
   const T *square_, *dot_;
   const int slices_;
   const int64_t slice_size_;

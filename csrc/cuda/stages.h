@@ -14,7 +14,7 @@
 //   ∂X_q = Σ_k A_qk (r_k − x_q) + e_q x_q        e_q = Σ_k a_qk (1 − cos_qk |r_k| / |x_q|)
 //   ∂R_k = Σ_q A_qk (x_q − r_k) + f_k r_k        f_k = Σ_q F_qk,  F_qk = a_qk (1 − cos_qk |x_q| / |r_k|)
 //
-// a, and so F, is 0 but for positives. E is the type that embeddings are stored in, T = Accumulator<E>
+// For most losses a, and so F, is 0 but for positives (AngularAt of core/losses/policy.h). E is the type that embeddings are stored in, T = Accumulator<E>
 // the one that everything else comes in. All arrays are of `sets` independent problems, one behind the
 // other; labels, own columns and exclusions are shared by them.
 #include <cstdint>
@@ -22,6 +22,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/losses/policy.h"
 #include "cuda/element.cuh"
 #include "cuda/launch.h"
 #include "engine/reduction.h"
@@ -59,6 +60,7 @@ struct Selected {
   const int64_t* self_index;  // [B] own column, anything outside of [0, G) is none; null: see own
   bool own;                   // the gallery is the batch: column q is query q
   const uint8_t* exclude;     // [B, G] or null
+  bool own_is_positive;       // own columns are not left out, whatever their labels
 };
 
 enum class Products {
@@ -95,20 +97,22 @@ struct Turn {
   Side<E> x, r;
   int64_t first, count;  // queries [first, first + count) of x; sets > 1: all
   Selected selected;
-  const T* weight;  // [sets, B] what a query's coefficients are multiplied by; null: 1
+  const T* weight;  // [sets, B] what a query's coefficients are multiplied by; null: 1, or
+  bool counted;     // what it weighs in a mean
   bool gradient;    // or the loss alone
 
-  T* gram;         // [sets, count, ld] x·r → A, 0 from column G on
-  int64_t ld;      // a multiple of kLine
-  T* angular;      // [sets, count, ld] F, written at positives only
+  T* gram;     // [sets, count, ld] x·r → A, 0 from column G on
+  int64_t ld;  // a multiple of kLine
+  T* angular;  // [sets, count, ld] F, written where `at` says
+  AngularAt at;
   uint32_t* near;  // [sets, count, ld / 32] bit k % 32 of word k / 32: the pair is near
   uint8_t* some;   // [sets, count, ld / kLine] whether any of these coefficients is not 0
 
   // [sets, B], of the queries that are turned
-  T* loss;         // weighted by the loss's own weights; NaN if bad, 0 if it does not count
-  T* terms;        // [sets, B, 3]
-  T* radial;       // e_q
-  int* positives;  // n
+  T* loss;      // weighted by the loss's own weights; NaN if bad, 0 if it does not count
+  T* terms;     // [sets, B, 3]
+  T* radial;    // e_q
+  int* weighs;  // what it weighs in a mean
 
   void* scratch;  // turn_scratch_bytes
 };
@@ -130,7 +134,7 @@ struct TurnDense {
   const T *distance, *cosine;      // [sets, rows, columns]
   T *loss, *terms;                 // [sets, rows], [sets, rows, 3]
   T *grad_distance, *grad_cosine;  // [sets, rows, columns]
-  int* positives;                  // [sets, rows]
+  int* weighs;                     // [sets, rows]
   void* scratch;                   // turn_scratch_bytes
 };
 template <class T>
@@ -166,7 +170,7 @@ bool small_turn(const Small<E>&, const std::string& loss, const std::vector<doub
 template <class E>
 void small_product(const Small<E>&, Accumulator<E>* grad, cudaStream_t);
 
-// Column sums of F over the queries that were turned; adds to f [sets, G] if `add`. partial: as many
+// Column sums of F over the queries that were turned, unless F is nowhere; adds to f [sets, G] if `add`. partial: as many
 // numbers as angular_partials says.
 int64_t angular_partials(int64_t sets, int64_t count, int64_t columns);
 template <class E>

@@ -45,11 +45,12 @@ struct Queue {
 
 // Distances of all columns. Whether one that counts is not finite. kPrefetched: what they are made of
 // lies where they are going to.
-template <bool kPrefetched, class Source, class Columns>
+template <bool kPrefetched, Measure kMeasure, class Source, class Columns>
 __device__ __forceinline__ bool load_columns(const Source& source, const Columns& columns) {
   bool bad = false;
   for_each_quad(source.padded(), [&](int k) {
-    const auto entries = source.load(k, kPrefetched ? columns.get(k) : source.raw(k));
+    const auto entries =
+        source.template load<kMeasure>(k, kPrefetched ? columns.get(k) : source.raw(k));
     columns.put(k, entries);
     bad |= entries.bad;
   });
@@ -117,13 +118,13 @@ __device__ __forceinline__ bool load_positives(const Source& source, const Colum
 template <bool kPrefetched, class Source, class Columns, class T>
 __device__ __forceinline__ bool load_row(const Source& source, const Columns& columns, int n,
                                          const int* column, T* d, T* y) {
-  bool bad = load_columns<kPrefetched>(source, columns);
+  bool bad = load_columns<kPrefetched, Measure::kDistance>(source, columns);
   __syncthreads();
   bad |= load_positives(source, columns, n, column, d, y);
   bad = __syncthreads_or(bad);
   if (bad) {
     source.write_all(true);
-    if (threadIdx.x == 0) source.report(n, kNaN<T>, kNaN<T>, kNaN<T>, kNaN<T>, T(0));
+    if (threadIdx.x == 0) source.report(1, kNaN<T>, kNaN<T>, kNaN<T>, kNaN<T>, T(0));
   }
   return bad;
 }
@@ -143,7 +144,7 @@ __device__ __forceinline__ void finish_row(const Policy& policy, const Source& s
     radial = block_sum<kRowThreads>(radial, parts);
   }
   const T a = row.total(0), b = row.total(1), c = row.total(2);
-  if (threadIdx.x == 0) source.report(row.count(), policy.total(a, b, c), a, b, c, radial);
+  if (threadIdx.x == 0) source.report(1, policy.total(a, b, c), a, b, c, radial);
 }
 
 // False, and nothing is done, if there are more positives than a few.

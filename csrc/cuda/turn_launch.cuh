@@ -4,6 +4,7 @@
 
 #include "cuda/runtime.h"
 #include "cuda/turn.cuh"
+#include "cuda/turn_each.cuh"
 
 namespace drsl::cuda {
 
@@ -34,27 +35,39 @@ struct Scratch {
   }
 };
 
+// A kernel with a row's columns in shared memory.
+template <class Kernel>
+void allow_shared(Kernel kernel, int64_t shared, const char* name) {
+  if (shared > kPlainShared)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)),
+          name);
+}
+
+template <bool kHeld, class Source, class Policy>
+void launch_each(const typename Source::Task& task, const Policy& policy, int64_t shared,
+                 cudaStream_t stream) {
+  const auto kernel = turn_each<kHeld, Source, Policy>;
+  allow_shared(kernel, shared, "turn_each");
+  DRSL_LAUNCH(kernel, grid_blocks(task.row_count()), kRowThreads, size_t(shared), stream, task,
+              policy);
+  check_launch("turn_each");
+}
+
 template <bool kHeld, class Source, class Policy>
 void launch_few(const typename Source::Task& task, const Policy& policy, const Queue& queue,
                 int64_t shared, cudaStream_t stream) {
   const auto kernel = turn_few<kHeld, Source, Policy>;
-  if (shared > kPlainShared)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)),
-          "turn_few");
+  allow_shared(kernel, shared, "turn_few");
   DRSL_LAUNCH(kernel, grid_blocks(task.row_count()), kRowThreads, size_t(shared), stream, task,
               policy, queue);
   check_launch("turn_few");
 }
 
+// turn_few, and turn_many for what it leaves.
 template <class Source, class Policy>
-void launch_turn(const typename Source::Task& task, int64_t columns, const Policy& policy,
-                 void* memory, cudaStream_t stream) {
-  constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();  // kernels count in 32 bits
-  if (task.row_count() > kMostRows || columns > kMostRows - kRowThreads * 4)
-    check(cudaErrorInvalidValue, "turn: too many rows or columns");
-  const int64_t item = sizeof(typename Source::Number);
-  const int64_t held = (columns + kLine - 1) / kLine * kLine * item;
-  const Scratch scratch(task.row_count(), columns, item);
+void launch_lists(const typename Source::Task& task, int64_t columns, const Policy& policy,
+                  int64_t held, void* memory, cudaStream_t stream) {
+  const Scratch scratch(task.row_count(), columns, sizeof(typename Source::Number));
   const Queue queue = scratch.queue(memory);
   if (held <= kHeldBytes)
     launch_few<true, Source>(task, policy, queue, held, stream);
@@ -65,6 +78,24 @@ void launch_turn(const typename Source::Task& task, int64_t columns, const Polic
   DRSL_LAUNCH(kernel, unsigned(scratch.slots), kRowThreads, 0, stream, task, policy, queue,
               scratch.slot_bytes);
   check_launch("turn_many");
+}
+
+template <class Source, class Policy>
+void launch_turn(const typename Source::Task& task, int64_t columns, const Policy& policy,
+                 void* memory, cudaStream_t stream) {
+  constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max();  // kernels count in 32 bits
+  if (task.row_count() > kMostRows || columns > kMostRows - kRowThreads * 4)
+    check(cudaErrorInvalidValue, "turn: too many rows or columns");
+  const int64_t item = sizeof(typename Source::Number);
+  const int64_t held = (columns + kLine - 1) / kLine * kLine * item;
+  if constexpr (Policy::kWay != Way::kRanks) {
+    if (held <= kHeldBytes)
+      launch_each<true, Source>(task, policy, held, stream);
+    else
+      launch_each<false, Source>(task, policy, 0, stream);
+  } else {
+    launch_lists<Source>(task, columns, policy, held, memory, stream);
+  }
 }
 
 }  // namespace drsl::cuda

@@ -4,6 +4,7 @@
 #include "cuda/reduce.cuh"
 #include "cuda/source_small.cuh"
 #include "cuda/turn.cuh"
+#include "cuda/turn_each.cuh"
 
 namespace drsl::cuda {
 
@@ -27,27 +28,44 @@ __device__ __forceinline__ bool arrives_last(unsigned* counter, bool* shared) {
   return *shared;
 }
 
+template <class T>
+struct SmallShared {
+  union {
+    FewShared<T> few;
+    typename ManyRow<T>::Shared many;
+    double reduce[5][kRowThreads / 32];
+  };
+  T parts[kRowWarps];
+  int counts[kRowWarps];
+};
+template <class T>
+struct SmallEachShared {
+  union {
+    TurnEachShared<T> each;
+    double reduce[5][kRowThreads / 32];
+  };
+};
+
 // held: dynamic shared memory for a row.
 template <class Policy, class T>
 __global__ void __launch_bounds__(kRowThreads, 2)
     turn_small(const __grid_constant__ SmallTurn<T> turn, const Policy policy) {
-  __shared__ union {
-    FewShared<T> few;
-    typename ManyRow<T>::Shared many;
-    double reduce[5][kRowThreads / 32];
-  } shared;
-  __shared__ T parts[kRowWarps];
-  __shared__ int counts[kRowWarps];
+  constexpr bool kLists = Policy::kWay == Way::kRanks;
+  __shared__ std::conditional_t<kLists, SmallShared<T>, SmallEachShared<T>> shared;
   __shared__ bool last;
   DRSL_DYNAMIC_SHARED(T, held);
   const int64_t row = blockIdx.x;
-  const SmallSource<T> source(turn.task, row);
-  if (!turn_few_row<true>(policy, source, shared.few, held))
-    turn_many_row<Policy, SmallSource<T>, T>(policy, source, turn.slots + row * turn.slot_bytes,
-                                             shared.many, counts, parts);
+  SmallSource<T> source(turn.task, row);
+  if constexpr (!kLists) {
+    turn_each_row<true>(policy, source, shared.each, held);
+  } else {
+    if (!turn_few_row<true>(policy, source, shared.few, held))
+      turn_many_row<Policy, SmallSource<T>, T>(policy, source, turn.slots + row * turn.slot_bytes,
+                                               shared.many, shared.counts, shared.parts);
+  }
   if (arrives_last(turn.finished, &last) && turn.reduction != Reduction::kNone)
     reduce_rows<kRowThreads>(turn.reduction, turn.task.row_count(), turn.task.loss, turn.task.terms,
-                             turn.task.positives, turn.out, shared.reduce);
+                             turn.task.weighs, turn.out, shared.reduce);
 }
 
 }  // namespace drsl::cuda

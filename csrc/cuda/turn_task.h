@@ -26,11 +26,13 @@ TurnTask<Accumulator<E>> turn_task(const Turn<E>& t) {
   task.aligned = rows_aligned(t.x) && rows_aligned(t.r);
   task.selected = t.selected;
   task.weight = t.weight;
+  task.counted = t.counted;
   task.gradient = t.gradient;
   task.gram = t.gram, task.angular = t.angular;
+  task.at = t.at;
   task.near = t.near, task.some = t.some;
   task.loss = t.loss, task.terms = t.terms, task.radial = t.radial;
-  task.positives = t.positives;
+  task.weighs = t.weighs;
   return task;
 }
 

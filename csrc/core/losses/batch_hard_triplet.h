@@ -13,8 +13,8 @@ namespace drsl {
 template <class T>
 struct BatchHardTriplet {
   static constexpr Measure kMeasure = Measure::kDistance;
-  static constexpr Way kWay = Way::kPairs;
-  static constexpr bool kAngles = false;
+  static constexpr Way kWay = Way::kEach;
+  static constexpr AngularAt kAngular = AngularAt::kNowhere;
   static constexpr bool own_is_positive = false;
 
   static DRSL_HD int64_t weight(int64_t positives, int64_t negatives) {

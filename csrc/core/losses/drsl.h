@@ -26,7 +26,7 @@ template <class T, class Step>
 struct Drsl : CountsQueries {
   static constexpr Measure kMeasure = Measure::kDistance;
   static constexpr Way kWay = Way::kRanks;
-  static constexpr bool kAngles = true;           // y of the positives is asked for, and ∂/∂y given
+  static constexpr AngularAt kAngular = AngularAt::kPositives;
   static constexpr bool own_is_positive = false;  // the own copy is left out
 
   Step step;

@@ -13,7 +13,7 @@
 #include <cmath>
 #include <limits>
 
-#include "core/exponential.h"
+#include "core/elementary.h"
 #include "core/losses/policy.h"
 
 namespace drsl {
@@ -21,8 +21,8 @@ namespace drsl {
 template <class T>
 struct Fidi {
   static constexpr Measure kMeasure = Measure::kDistance;
-  static constexpr Way kWay = Way::kPairs;
-  static constexpr bool kAngles = false;
+  static constexpr Way kWay = Way::kEach;
+  static constexpr AngularAt kAngular = AngularAt::kNowhere;
   static constexpr bool own_is_positive = false;
 
   // A query weighs as much as it has pairs.

@@ -12,9 +12,13 @@ enum class Measure { kDistance, kCosine };
 
 // How a policy goes about a row.
 //
-//   kRanks   sums over negatives, seen from each positive
-//   kPairs   each entry by itself, or the hardest of them: no list of positives is needed
-enum class Way { kRanks, kPairs };
+//   kRanks         sums of clipped steps, seen from each positive; many positives may be sorted
+//   kSmoothRanks   the same for smooth steps, which are summed one by one
+//   kEach          each entry by itself, or the hardest of them: no list of positives is needed
+enum class Way { kRanks, kSmoothRanks, kEach };
+
+// Entries whose cosines the loss is differentiated by.
+enum class AngularAt { kNowhere, kPositives, kEverywhere };
 
 // A query weighs 1 in the mean if it has a positive.
 struct CountsQueries {

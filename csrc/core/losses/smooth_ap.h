@@ -17,8 +17,8 @@ namespace drsl {
 template <class T>
 struct SmoothAP : CountsQueries {
   static constexpr Measure kMeasure = Measure::kCosine;
-  static constexpr Way kWay = Way::kRanks;
-  static constexpr bool kAngles = false;
+  static constexpr Way kWay = Way::kSmoothRanks;
+  static constexpr AngularAt kAngular = AngularAt::kEverywhere;
 
   Sigmoid<T> step;
   bool own_is_positive;  // the query's own copy counts as one of the positives

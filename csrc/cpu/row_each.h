@@ -1,5 +1,5 @@
 #pragma once
-// A row as policies see it that go pair by pair (Way::kPairs): no sums over positives, and a query
+// A row as policies see it that take each entry by itself (Way::kEach): no sums over positives, and a query
 // without any may count.
 #include "core/losses/policy.h"
 #include "cpu/row.h"
@@ -7,10 +7,10 @@
 namespace drsl {
 
 template <class T>
-class PairsRow {
+class EachRow {
  public:
   // others: entries that are left and no positives
-  DRSL_INLINE PairsRow(Row<T>& row, int64_t columns, int64_t others)
+  DRSL_INLINE EachRow(Row<T>& row, int64_t columns, int64_t others)
       : row_(row), columns_(columns), others_(others) {}
 
   int64_t entries() const { return row_.n + others_; }
