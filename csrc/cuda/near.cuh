@@ -71,14 +71,16 @@ __device__ __forceinline__ Pair<T> finish_pair(double d2, double dot, double x2,
   return {T(d) + poison, (zero ? T(0) : T(clamp_cosine(cosine))) + poison};
 }
 
-// Called by a whole warp; the same result in all lanes.
-template <class In, class T>
-__device__ __forceinline__ Pair<T> exact_pair(const In* x, T x_norm, T x_inverse, const In* r,
+// x and r: rows, or what takes [] as rows do and gives numbers that can be widened. Called by a whole
+// warp; the same result in all lanes.
+template <class X, class R, class T>
+__device__ __forceinline__ Pair<T> exact_pair(const X& x, T x_norm, T x_inverse, const R& r,
                                               T r_norm, T r_inverse, int64_t D) {
   const PairSide<T> own(x_norm, x_inverse), other(r_norm, r_inverse);
   const double common = common_scale(own, other);
   double d2 = 0, dot = 0, x2 = 0, r2 = 0;
-  for (int64_t k = lane_index(); k < D; k += 32) {
+#pragma unroll 1
+  for (int k = lane_index(); k < int(D); k += 32) {
     const double a = double(widen(x[k])), b = double(widen(r[k]));
     add_to_pair(a, own.scale, b, other.scale, common, d2, dot);
     add_to_norm(a, own.scale, x2);

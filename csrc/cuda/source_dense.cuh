@@ -35,6 +35,9 @@ class DenseSource {
         row_(row) {}
 
   __device__ __forceinline__ bool gradient() const { return true; }
+  __device__ __forceinline__ int own_column() const {
+    return cuda::own_column(t_.selected, uint32_t(row_) % uint32_t(t_.rows), query.columns);
+  }
   __device__ __forceinline__ int padded() const {
     return int((t_.columns + kLine - 1) / kLine * kLine);
   }

@@ -39,6 +39,9 @@ class GramSource : protected RowPairs<T> {
         weight_(task.weight ? task.weight[x_at_] : T(1)) {}
 
   __device__ __forceinline__ bool gradient() const { return t_.gradient; }
+  __device__ __forceinline__ int own_column() const {
+    return cuda::own_column(t_.selected, this->query_, query.columns);
+  }
   __device__ __forceinline__ int padded() const {
     return (query.columns + int(kLine) - 1) / int(kLine) * int(kLine);
   }
@@ -249,8 +252,7 @@ class GramSource : protected RowPairs<T> {
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const unsigned bit = 1u << e;
-      if (k + e >= query.columns || (k + e == query.own && !query.own_is_positive))
-        entries.near &= ~bit;
+      if (k + e >= query.columns || k + e == query.own) entries.near &= ~bit;
       if (!query.compares(k + e)) {
         entries.left_out |= bit;
         entries.distance.at[e] = kInfinity<T>;
@@ -262,15 +264,17 @@ class GramSource : protected RowPairs<T> {
       for (unsigned bits = __shfl_sync(kAllLanes, wanted, lane); bits; bits &= bits - 1) {
         const int e = __ffs(int(bits)) - 1;
         const Pair<T> pair = this->exact(k + 4 * (lane - lane_index()) + e);
-        const T d = kMeasure == Measure::kDistance ? pair.distance : 1 - pair.cosine;
+        const T d = kMeasure == Measure::kDistance ? pair.distance
+                    : pair.distance <= kMost<T>    ? 1 - pair.cosine
+                                                   : kNaN<T>;
 #pragma unroll
         for (int at = 0; at < 4; ++at)  // no run-time index: the quad stays in registers
-          if (lane == lane_index() && at == e) {
-            entries.distance.at[at] = d;
-            entries.bad |= !(pair.distance <= kMost<T>) || !(d <= kMost<T>);
-          }
+          if (lane == lane_index() && at == e) entries.distance.at[at] = d;
       }
     }
+#pragma unroll
+    for (int e = 0; e < 4; ++e)
+      entries.bad |= wanted >> e & 1 && !(entries.distance.at[e] <= kMost<T>);
   }
 
  private:

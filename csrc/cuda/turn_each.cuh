@@ -26,12 +26,13 @@ struct TurnEachShared {
 };
 
 // Positives and others among the entries that are left, the own copy not counted.
-__device__ __forceinline__ void count_entries(const Query& query, int (&counts)[2][kRowWarps],
-                                              int& positives, int& others) {
+__device__ __forceinline__ void count_entries(const Query& query, int own,
+                                              int (&counts)[2][kRowWarps], int& positives,
+                                              int& others) {
   positives = others = 0;
 #pragma unroll 4
   for (int k = int(threadIdx.x); k < query.columns; k += kRowThreads) {
-    if (k == query.own || !query.compares(k)) continue;
+    if (k == own || !query.compares(k)) continue;
     const bool positive = query.r_label[k] == query.label;
     positives += positive;
     others += !positive;
@@ -40,9 +41,9 @@ __device__ __forceinline__ void count_entries(const Query& query, int (&counts)[
   others = block_sum<kRowThreads>(others, counts[1]);
 }
 
-// Signed columns. Whether the query is bad.
+// Signed columns; own: a column that is a positive whatever its label, or −1. Whether the query is bad.
 template <bool kHeld, Measure kMeasure, class Source, class T>
-__device__ __forceinline__ bool load_signed(const Source& source, T* held) {
+__device__ __forceinline__ bool load_signed(const Source& source, int own, T* held) {
   bool bad = false;
   for_each_quad(source.padded(), [&](int k) {
     const auto raw = [&] {
@@ -54,7 +55,10 @@ __device__ __forceinline__ bool load_signed(const Source& source, T* held) {
     const auto entries = source.template load<kMeasure>(k, raw());
     Quad<T> v = entries.distance;
 #pragma unroll
-    for (int e = 0; e < 4; ++e) v.at[e] = marked(v.at[e], source.query.positive(k + e));
+    for (int e = 0; e < 4; ++e) {
+      const bool itself = k + e == own && source.query.compares(own);
+      v.at[e] = marked(v.at[e], itself || source.query.positive(k + e));
+    }
     if constexpr (kHeld)
       HeldColumns<T>{held}.store(k, v);
     else
@@ -106,7 +110,8 @@ __device__ __forceinline__ void turn_each_row(const Policy& policy, Source& sour
                                               TurnEachShared<T>& s, T* held) {
   if constexpr (kHeld) source.prefetch(held);
   int positives, others;
-  count_entries(source.query, s.counts, positives, others);
+  const int own = source.own_column(), counted_own = policy.own_is_positive ? own : -1;
+  count_entries(source.query, own, s.counts, positives, others);
   const int weighs = int(policy.weight(positives, others));
   if constexpr (kHeld) source.wait();
   if (weighs == 0) {
@@ -115,13 +120,12 @@ __device__ __forceinline__ void turn_each_row(const Policy& policy, Source& sour
     return;
   }
   source.weigh(T(weighs));
-  if (load_signed<kHeld, Policy::kMeasure>(source, held)) {
+  if (load_signed<kHeld, Policy::kMeasure>(source, counted_own, held)) {
     source.write_all(true);
     if (threadIdx.x == 0) source.report(weighs, kNaN<T>, kNaN<T>, kNaN<T>, kNaN<T>, T(0));
     return;
   }
-  if (policy.own_is_positive)
-    positives += source.query.own >= 0 && source.query.compares(source.query.own);
+  positives += counted_own >= 0 && source.query.compares(counted_own);
   if constexpr (kHeld)
     run_policy(policy, source, HeldColumns<T>{held}, positives + others, positives, T(weighs), s);
   else
