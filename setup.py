@@ -13,7 +13,9 @@ torch from 2.10 on, with or without CUDA. Everything about the project itself is
 import os
 import platform
 import re
+import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -89,6 +91,12 @@ def choose_archs():
     return archs
 
 
+def compiler_accepts(flag):
+    compiler = shlex.split(os.environ.get("CXX", "c++"))
+    command = [*compiler, flag, "-x", "c++", "-S", os.devnull, "-o", os.devnull]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
 def cpu_extension():
     """The whole library without its CUDA kernels."""
     # -fopenmp-simd, not -fopenmp: vectors are ours, threads are torch's (torch::stable::parallel_for).
@@ -102,6 +110,10 @@ def cpu_extension():
     cxx.append(SHORT_PATHS)
     if platform.machine() in ("x86_64", "AMD64"):  # clones for AVX-512 would use half of a register
         cxx.append("-mprefer-vector-width=512")
+        # Searches in lanes read from many places at once; tuned for no CPU, g++ has no instruction for it.
+        gathers = "-mtune-ctrl=use_gather,use_gather_4parts,use_gather_2parts"
+        if compiler_accepts(gathers):
+            cxx.append(gathers)
     return Extension(
         "drsl_cuda._C",
         [*find_sources("*.cpp"), *find_sources("engine/**/*.cpp"), *find_sources("cpu/**/*.cpp")],

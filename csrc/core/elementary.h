@@ -19,6 +19,20 @@ struct Exponential {
   }
 };
 
+// 1 − e^−x, x ≥ 0
+template <class V>
+struct Approach {
+  static DRSL_HD V of(V x) { return -std::expm1(-x); }
+};
+
+// log x, given x − 1 too: near 1 that has the digits
+template <class V>
+struct Logarithm {
+  static DRSL_HD V of(V x, V less) {
+    return less > V(-0.5) && less < V(0.5) ? std::log1p(less) : std::log(x);
+  }
+};
+
 // 1/x for x ≥ 1, ∞ too
 template <class V>
 struct Reciprocal {

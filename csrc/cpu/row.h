@@ -43,7 +43,10 @@ class Row {
     const int64_t direct =
         smooth ? 2 * most_positives : std::min<int64_t>(most_positives, kSortedFrom);
     accumulator_ = Buffer<T>(direct * Simd<T>::kLanes);
-    if (!smooth && most_positives >= kSortedFrom) place_.resize(size_t(2 * columns));
+    if (smooth || most_positives < kSortedFrom) return;
+    negative_.resize(size_t(columns) + 1);
+    for (std::vector<int32_t>* v : {&negative_column_, &first_partly_, &first_fully_})
+      v->resize(size_t(columns) + 1);
   }
 
   // --- filled in by whoever loads the row
@@ -200,8 +203,10 @@ class Row {
   SortedPositives<T, Hard<T>> hard_;
   RadixOrder<T> by_distance_;
   std::vector<int32_t> order_;
-  // [2 · columns] of each negative: first positive that notices, that fully notices
-  std::vector<int32_t> place_;
+  // negatives within reach, where they stand, the first positive that notices each, that fully does
+  std::vector<T> negative_;
+  std::vector<int32_t> negative_column_, first_partly_, first_fully_;
+  int noticed_ = 0;  // how many
   std::vector<double> count_, weight_, moment_;
   std::vector<double> closed_;  // places of the positives
   SortedNumbers<T> sorted_;     // d
@@ -321,6 +326,7 @@ class Row {
   DRSL_INLINE double closed_place(T at, size_t positive) const {
     return closed_[positive] + (double(at) - double(d[positive]));
   }
+  DRSL_INLINE void collect_negatives();
   template <class Step>
   DRSL_INLINE void sum_negatives_sorted(Step step);
   template <class Step>

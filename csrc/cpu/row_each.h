@@ -3,6 +3,8 @@
 // without any may count.
 #include "core/losses/policy.h"
 #include "cpu/row.h"
+#include "cpu/simd_math.h"
+#include "cpu/vector.h"
 
 namespace drsl {
 
@@ -18,10 +20,13 @@ class EachRow {
   // Every pair by its distance: values to the first two terms, slopes to the gradient.
   template <class Positive, class Negative>
   DRSL_INLINE void map_pairs(Positive positive, Negative negative) {
-    for (size_t i = 0; i < size_t(row_.n); ++i) {
-      const Slope<T> s = positive(row_.d[i]);
-      row_.terms[0] += double(s.value);
-      row_.grad_distance[i] = s.slope;
+    const size_t n = size_t(row_.n);  // padded to whole vectors
+    for (size_t i = 0; i < n; i += Wide::kLanes) {
+      const Slope<Wide::Vector> s = positive(Wide::load(&row_.d[i]));
+      for (size_t k = 0; k < size_t(Wide::kLanes) && i + k < n; ++k) {
+        row_.terms[0] += s.value[k];
+        row_.grad_distance[i + k] = T(s.slope[k]);
+      }
     }
     for (int64_t c = 0; c < columns_; c += kChunk) {
       Vector sum{};

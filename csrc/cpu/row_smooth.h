@@ -2,6 +2,7 @@
 // Row's sums of smooth steps among the positives, directly: n² pairs. sum_negatives has prepared them.
 #include "core/sigmoid.h"
 #include "cpu/row.h"
+#include "cpu/simd_math.h"
 
 namespace drsl {
 

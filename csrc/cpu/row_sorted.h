@@ -17,24 +17,40 @@
 namespace drsl {
 
 template <class T>
+DRSL_INLINE void Row<T>::collect_negatives() {
+  T* const negative = negative_.data();
+  int32_t* const column_of = negative_column_.data();
+  int count = 0;
+  for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
+    for (int64_t k = 0; k < kChunk; ++k) {  // written in any case, kept if it counts
+      negative[count] = at[k];
+      column_of[count] = int32_t(first + k);
+      count += at[k] <= reach_;
+    }
+  });
+  noticed_ = count;
+}
+
+template <class T>
 template <class Step>
 DRSL_INLINE void Row<T>::sum_negatives_sorted(Step step) {
+  collect_negatives();
   const size_t size = size_t(n) + 1;
   std::vector<double>& full = count_;
   full.assign(size, 0);
   close_gaps(n, d.data(), step.half_width, closed_);
   weight_.assign(size, 0);
   moment_.assign(size, 0);
-  for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
-    int32_t* const a = place_.data() + 2 * first;
-    int32_t* const b = a + kChunk;
+  for (int first = 0; first < noticed_; first += int(kChunk)) {
+    const int count = std::min(int(kChunk), noticed_ - first);
+    const T* const at = negative_.data() + first;
+    int32_t* const a = first_partly_.data() + first;
+    int32_t* const b = first_fully_.data() + first;
     // δ = 0: those not nearer
-    sorted_.template places<!is_hard<Step>>(kChunk, at, -step.half_width, a);
-    sorted_.template places<false>(kChunk, at, step.half_width, b);
-    for (int k = 0; k < kChunk; ++k) {
-      const bool left_out = std::isinf(at[k]);
-      a[k] = left_out ? n : a[k];
-      b[k] = left_out ? n : b[k] < a[k] ? a[k] : b[k];
+    sorted_.template places<!is_hard<Step>>(count, at, -step.half_width, a);
+    sorted_.template places<false>(count, at, step.half_width, b);
+    for (int k = 0; k < count; ++k) {
+      b[k] = b[k] < a[k] ? a[k] : b[k];
       const double v = a[k] < b[k] ? closed_place(at[k], size_t(a[k])) : 0.0;
       weight_[size_t(a[k])] += 1;
       weight_[size_t(b[k])] -= 1;
@@ -42,7 +58,7 @@ DRSL_INLINE void Row<T>::sum_negatives_sorted(Step step) {
       moment_[size_t(b[k])] -= v;
       full[size_t(b[k])] += 1;
     }
-  });
+  }
   double fully = 0, partly = 0, moment = 0;
   for (size_t i = 0; i < size_t(n); ++i) {
     fully += full[i];
@@ -63,19 +79,16 @@ DRSL_INLINE void Row<T>::spread_negatives_sorted(Step step) {
     moment_[i] = moment_[i + 1] + double(negative_weight[i]) * closed_[i];
   }
   std::fill_n(spread, columns_, T(0));
-  for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
-    for (int64_t k = 0; k < kChunk; ++k) {
-      const auto a = size_t(place_[size_t(2 * first + k)]),
-                 b = size_t(place_[size_t(2 * first + kChunk + k)]);
-      double charge = weight_[b];
-      if (a < b) {
-        const double v = closed_place(at[k], a);
-        charge += (weight_[a] - weight_[b]) * (0.5 - v * double(step.slope)) +
-                  (moment_[a] - moment_[b]) * double(step.slope);
-      }
-      spread[first + k] = T(charge);
+  for (size_t k = 0; k < size_t(noticed_); ++k) {
+    const auto a = size_t(first_partly_[k]), b = size_t(first_fully_[k]);
+    double charge = weight_[b];
+    if (a < b) {
+      const double v = closed_place(negative_[k], a);
+      charge += (weight_[a] - weight_[b]) * (0.5 - v * double(step.slope)) +
+                (moment_[a] - moment_[b]) * double(step.slope);
     }
-  });
+    spread[negative_column_[k]] = T(charge);
+  }
 }
 
 }  // namespace drsl

@@ -7,9 +7,7 @@
 // plain calls are not.
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
-#include "core/elementary.h"
 #include "core/step.h"
 
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(DRSL_NO_CLONES)
@@ -101,57 +99,5 @@ struct Saturate<Simd<double>::Vector> {
     return OrderOf<double>::saturate(x);
   }
 };
-
-// eˣ to about one unit in the last place: x = k log 2 + r, |r| ≤ ½ log 2, eˣ = 2ᵏ p(r). What would be
-// below the smallest normal number is 0, and a little below the largest it is infinite.
-template <class T, class Int>
-struct VectorExponential {
-  using Vector = typename Simd<T>::Vector;
-  using Bits = typename Simd<Int>::Vector;
-  static constexpr bool kFloat = sizeof(T) == 4;
-  static constexpr T kHigh = kFloat ? T(88) : T(709), kLow = kFloat ? T(-87) : T(-708);
-
-  static DRSL_INLINE Vector of(Vector x) {
-    const Vector high = Vector{} + kHigh, low = Vector{} + kLow;
-    Vector y = x < high ? x : high;
-    y = y > low ? y : low;
-    constexpr T kRound = kFloat ? T(0x1.8p23) : T(0x1.8p52);  // adding it rounds to an integer
-    const Vector shifted = y * T(0x1.71547652b82fep0) + kRound, k = shifted - kRound;
-    const Vector r = (y - k * (kFloat ? T(0x1.62ep-1) : T(0x1.62e42feep-1))) -
-                     k * (kFloat ? T(0x1.0bfbe8e8p-15) : T(0x1.a39ef35793c76p-33));
-    const Bits power = reinterpret_cast<Bits>(shifted) << (kFloat ? 23 : 52);
-    const Vector p = series(r);
-    const Vector e = reinterpret_cast<Vector>(reinterpret_cast<Bits>(p) + power);
-    const Vector infinite = Vector{} + std::numeric_limits<T>::infinity();
-    return x > high ? infinite : x < low ? Vector{} : e;
-  }
-
- private:
-  // Σ rᵏ / k!, to half a unit for |r| ≤ ½ log 2
-  static DRSL_INLINE Vector series(Vector r) {
-    constexpr int kTerms = kFloat ? 7 : 13;
-    constexpr T kInverse[14] = {1,
-                                1,
-                                T(1) / 2,
-                                T(1) / 6,
-                                T(1) / 24,
-                                T(1) / 120,
-                                T(1) / 720,
-                                T(1) / 5040,
-                                T(1) / 40320,
-                                T(1) / 362880,
-                                T(1) / 3628800,
-                                T(1) / 39916800,
-                                T(1) / 479001600,
-                                T(1) / 6227020800};
-    Vector p = Vector{} + kInverse[kTerms];
-    for (int k = kTerms - 1; k >= 0; --k) p = p * r + kInverse[k];
-    return p;
-  }
-};
-template <>
-struct Exponential<Simd<float>::Vector> : VectorExponential<float, int32_t> {};
-template <>
-struct Exponential<Simd<double>::Vector> : VectorExponential<double, int64_t> {};
 
 }  // namespace drsl

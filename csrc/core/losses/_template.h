@@ -30,12 +30,12 @@ struct Template {
   T margin;
 
   // A row in, its loss and its derivatives left in the row. The row is a CPU thread's or a block's of a
-  // GPU; T is a number everywhere, V a number or a SIMD vector. So: no branches on V but ?:, and no
+  // GPU; Distances come as numbers or SIMD vectors V. So: no branches on V but ?:, and no
   // functions but those of core/elementary.h.
   template <class Row>
   DRSL_HD void operator()(Row& row) const {
     const T mean = T(1) / T(row.entries());
-    row.map_pairs([&](T d) { return Slope<T>{mean * d * d, 2 * mean * d}; },
+    row.map_pairs([&](auto d) { return Slope<decltype(d)>{mean * d * d, 2 * mean * d}; },
                   [&](auto d) {
                     using V = decltype(d);
                     const V inside = margin - d > V{} ? margin - d : V{};  // 0 for d = ∞: left out

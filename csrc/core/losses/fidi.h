@@ -40,16 +40,16 @@ struct Fidi {
         inverse(T(1 / alpha)),
         scale(T(std::log(alpha / (alpha - 1)))) {}
 
-  DRSL_HD Slope<T> positive(T d) const {
-    constexpr T most = std::numeric_limits<T>::max();
-    const T x = beta * d < most ? beta * d : most, w = -std::expm1(-x), u = std::exp(-x);
-    const T first = w * inverse, rest_of_first = (more + u) * inverse;        // w/α, 1 − w/α
-    const T second = w * more * inverse, rest = (T(1) + more * u) * inverse;  // (α − 1) w/α, 1 − ..
-    const bool small = w < T(0.5);
-    const T log_first = small ? std::log1p(-first) : std::log(rest_of_first);
-    const T inner = x + (small ? std::log1p(-second) : std::log(rest));
-    const T slope = inverse * first / rest_of_first + inner - more * inverse * first / rest;
-    return {-log_first - u * inner, beta * u * slope};
+  template <class V>
+  DRSL_HD Slope<V> positive(V d) const {
+    const V most = V{} + std::numeric_limits<T>::max(), x = beta * d < most ? beta * d : most;
+    const V w = Approach<V>::of(x), u = Exponential<V>::of(-x);
+    // w/α and (α − 1) w/α, and what they leave of 1
+    const V first = w * inverse, first_left = (more + u) * inverse;
+    const V second = w * (more * inverse), second_left = (more * u + T(1)) * inverse;
+    const V inner = x + Logarithm<V>::of(second_left, -second);
+    const V slope = inverse * first / first_left + inner - (more * inverse) * first / second_left;
+    return {-Logarithm<V>::of(first_left, -first) - u * inner, beta * u * slope};
   }
 
   template <class V>
@@ -62,7 +62,7 @@ struct Fidi {
   DRSL_HD void operator()(Row& row) const {
     const T mean = T(1) / T(row.entries());
     // the sums go to the first and the second term
-    row.map_pairs([&](T d) { return scaled(positive(d), mean); },
+    row.map_pairs([&](auto d) { return scaled(positive(d), mean); },
                   [&](auto d) { return scaled(negative(d), mean); });
   }
 
