@@ -51,8 +51,10 @@ def smooth_ap_query(d, cos, positives, negatives, temperature):
         is_positive = np.isin(others, positives)
         above, below = 1 + s[is_positive].sum(), 1 + s.sum()
         # 1 − above/below, without the digits that this loses where the order is right.
-        total += s[~is_positive].sum() / below
-        slope = (above / below**2 - is_positive / below) * s * (1 - s) / temperature
+        false = s[~is_positive].sum()
+        total += false / below
+        by_s = np.where(is_positive, -false, above) / below**2
+        slope = by_s * s * (1 - s) / temperature
         grad[others] += slope
         grad[i] -= slope.sum()
     return total / len(positives), np.zeros(3), np.zeros(len(d)), grad / len(positives)

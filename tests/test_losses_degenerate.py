@@ -84,7 +84,7 @@ def test_of_equal_distances_the_triplet_takes_the_first(backend, device):
     )
     wanted = torch.tensor([[1.0, 0], [0, 0], [-1, 0], [0, 0]], dtype=F64, device=device)
     assert torch.equal(by_gallery, wanted)
-    assert not grad.any()
+    assert grad.abs().max() <= 1e-15  # one pulls as the other pushes, but for rounding
 
 
 @BACKENDS
