@@ -72,6 +72,18 @@ def test_a_bad_row_spoils_those_who_compare_with_it(
             assert_close(got, wanted, allowed.grad, floor=floor)
 
 
+@BACKENDS
+@pytest.mark.parametrize("name, bad", [("fidi", True), ("smooth_ap", False)])
+def test_without_a_positive_only_fidi_sees_a_bad_row(name, bad, backend, device):
+    x = rows(5, 3, device=device)
+    x[4, 1] = float("nan")
+    loss, grad, _ = loss_and_grads(
+        name, x, torch.arange(5, device=device), reduction="none", backend=backend
+    )
+    assert loss.isnan().all() == bad and grad.isnan().all() == bad
+    assert bad or not (loss.any() or grad.any())
+
+
 # --------------------------------------------------------------------------- ties and hinge
 
 
