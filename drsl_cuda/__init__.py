@@ -4,16 +4,20 @@ from importlib.metadata import PackageNotFoundError, version
 
 from drsl_cuda import functional, reference
 from drsl_cuda._plan import build_info, explain
-from drsl_cuda.losses import DRSLLoss
+from drsl_cuda.losses import BatchHardTripletLoss, DRSLLoss, FIDILoss, SmoothAPLoss
 from drsl_cuda.score_losses import ALRPLoss, APLoss, RankSortLoss
-from drsl_cuda.terms import DRSLTerms
+from drsl_cuda.terms import DRSLTerms, FIDITerms
 
 __all__ = [
     "ALRPLoss",
     "APLoss",
+    "BatchHardTripletLoss",
     "DRSLLoss",
     "DRSLTerms",
+    "FIDILoss",
+    "FIDITerms",
     "RankSortLoss",
+    "SmoothAPLoss",
     "build_info",
     "explain",
     "functional",

@@ -157,6 +157,13 @@ def number(name, value, low=None, low_open=False):
     return float(value)
 
 
+def margin(value):
+    """A finite number, at least 0, as a float, or None."""
+    if value is None or isinstance(value, (int, float)):
+        return None if value is None else number("margin", value, low=0.0)
+    raise TypeError(f"margin must be a number or None, got {_kind(value)}")
+
+
 def choice(name, value, allowed):
     """One of the strings in `allowed`."""
     if not isinstance(value, str):
@@ -171,6 +178,12 @@ def flag(name, value):
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {_kind(value)}")
     return value
+
+
+def no_terms(loss, value):
+    """return_terms of a loss that has none: False."""
+    if flag("return_terms", value):
+        raise ValueError(f"return_terms must be False for {loss}, which has no terms, got True")
 
 
 def _rows(name, value):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from drsl_cuda import _check, _ops
-from drsl_cuda.functional import runs_natively
+from drsl_cuda._backend import runs_natively
 
 
 class Explanation(NamedTuple):
@@ -46,7 +46,7 @@ def explain(
     normalize=False,
     backend="auto",
 ):
-    """Which way a loss on these arguments would be computed, why, and with how much workspace."""
+    """Which way any loss on embeddings would be computed, why, and with how much workspace."""
     x, labels, r, _, _, _ = _check.embedding_problem(
         embeddings, labels, gallery, gallery_labels, self_index, exclude
     )

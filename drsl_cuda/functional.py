@@ -3,13 +3,28 @@
 Every function checks its arguments, then runs natively or through drsl_cuda.reference.
 """
 
-from drsl_cuda import _autograd, _check, _ops, _scores, reference
-from drsl_cuda.terms import DRSLTerms
+from drsl_cuda import _check, _ops, _scores, reference
+from drsl_cuda._backend import BACKENDS, runs_natively
+from drsl_cuda._embedding_losses import (
+    REDUCTIONS,
+    batch_hard_triplet_loss,
+    drsl_loss,
+    fidi_loss,
+    smooth_ap_loss,
+)
 
-__all__ = ["alrp_loss", "ap_loss", "drsl_loss", "pairwise_distance_angle", "rank_sort_loss"]
-
-REDUCTIONS = {"none": _ops.NONE, "mean": _ops.MEAN, "sum": _ops.SUM}
-BACKENDS = ("auto", "native", "reference")
+__all__ = [
+    "BACKENDS",
+    "REDUCTIONS",
+    "alrp_loss",
+    "ap_loss",
+    "batch_hard_triplet_loss",
+    "drsl_loss",
+    "fidi_loss",
+    "pairwise_distance_angle",
+    "rank_sort_loss",
+    "smooth_ap_loss",
+]
 
 
 def pairwise_distance_angle(x, r=None):
@@ -23,57 +38,6 @@ def pairwise_distance_angle(x, r=None):
     if x.device.type not in _ops.DEVICES[_ops.PAIRWISE]:
         return reference.pairwise_distance_angle(x, r)
     return _ops.PAIRWISE(x, r, _ops.tf32(x))
-
-
-def drsl_loss(
-    embeddings,
-    labels,
-    gallery=None,
-    gallery_labels=None,
-    *,
-    self_index=None,
-    exclude=None,
-    delta=0.5,
-    rank_weight=1.0,
-    sort_weight=1.0,
-    angle_weight=1.0,
-    normalize=False,
-    reduction="mean",
-    return_terms=False,
-    backend="auto",
-):
-    """DRSL: positives ahead of negatives by distance, sorted among themselves by angle.
-
-    embeddings      [B, D], or [S, B, D] for S independent sets (parts) with the same labels
-    labels          [B] integers
-    gallery         [G, D] or [S, G, D]: what queries are compared with; None: the batch itself
-    gallery_labels  [G]
-    self_index      [B] the gallery column that is the query itself, -1 for none
-    exclude         [B, G] bool: pairs to leave out
-    delta           half the width of the smoothed step; 0 is the exact step
-    reduction       "mean" over the queries that have a positive, "sum", or "none": [.., B]
-    return_terms    also return DRSLTerms(ranking, sorting, angle), detached and unweighted
-    backend         "auto", "native" or "reference"
-
-    The loss comes in float32 for half precision embeddings, else in their type.
-    """
-    options = {
-        "delta": _check.number("delta", delta, low=0.0),
-        "rank_weight": _check.number("rank_weight", rank_weight),
-        "sort_weight": _check.number("sort_weight", sort_weight),
-        "angle_weight": _check.number("angle_weight", angle_weight),
-    }
-    problem = _check.embedding_problem(
-        embeddings, labels, gallery, gallery_labels, self_index, exclude
-    )
-    if not runs_natively(_ops.EMBEDDING_LOSS, problem[0].device.type, backend):
-        return _in_reference(
-            reference.drsl_loss, problem, options, normalize, reduction, return_terms
-        )
-    loss, terms = _embedding_loss("drsl", problem, options, normalize, reduction)
-    return (
-        (loss, DRSLTerms(*terms.unbind(-1))) if _check.flag("return_terms", return_terms) else loss
-    )
 
 
 def rank_sort_loss(scores, targets, delta=0.5, *, backend="auto"):
@@ -125,38 +89,3 @@ def alrp_loss(scores, targets, regression_losses, delta=1.0, *, backend="auto"):
     if not runs_natively(_ops.ALRP_LOSS, scores.device.type, backend):
         return reference.alrp_loss(scores, targets, regression_losses, delta)
     return _scores.alrp_loss(scores, targets, regression_losses, delta)
-
-
-def runs_natively(op, device, backend):
-    _check.choice("backend", backend, BACKENDS)
-    native = device in _ops.DEVICES[op]
-    if backend == "native" and not native:
-        raise ValueError(
-            f"backend must be 'auto' or 'reference' on {device}: this build has no kernel"
-        )
-    return native and backend != "reference"
-
-
-def _in_reference(loss, problem, options, normalize, reduction, return_terms):
-    x, labels, r, r_labels, self_index, exclude = problem
-    return loss(
-        x,
-        labels,
-        r,
-        r_labels,
-        self_index=self_index,
-        exclude=exclude,
-        normalize=normalize,
-        reduction=reduction,
-        return_terms=return_terms,
-        **options,
-    )
-
-
-def _embedding_loss(name, problem, options, normalize, reduction):
-    """Loss and detached terms of the operator that runs all stages fused."""
-    _check.choice("reduction", reduction, REDUCTIONS)
-    _check.flag("normalize", normalize)
-    return _autograd.embedding_loss(
-        *problem, name, list(options.values()), normalize, REDUCTIONS[reduction]
-    )

@@ -4,7 +4,7 @@ import torch
 
 from drsl_cuda import _check, functional
 
-__all__ = ["DRSLLoss"]
+__all__ = ["BatchHardTripletLoss", "DRSLLoss", "FIDILoss", "SmoothAPLoss"]
 
 
 class EmbeddingLoss(torch.nn.Module):
@@ -77,3 +77,54 @@ class DRSLLoss(EmbeddingLoss):
         self.rank_weight = _check.number("rank_weight", rank_weight)
         self.sort_weight = _check.number("sort_weight", sort_weight)
         self.angle_weight = _check.number("angle_weight", angle_weight)
+
+
+class FIDILoss(EmbeddingLoss):
+    """FIDI: pairs of one identity pulled together, all other pairs pushed apart, by distance.
+
+    Parameters and the arguments of the call are those of drsl_cuda.functional.fidi_loss.
+    """
+
+    _function = staticmethod(functional.fidi_loss)
+    _parameters_of_loss = ("alpha", "beta")
+
+    def __init__(self, alpha=1.05, beta=0.5, normalize=False, reduction="mean", backend="auto"):
+        super().__init__(normalize, reduction, backend)
+        self.alpha = _check.number("alpha", alpha, low=1.0, low_open=True)
+        self.beta = _check.number("beta", beta, low=0.0, low_open=True)
+
+
+class SmoothAPLoss(EmbeddingLoss):
+    """Smooth-AP: 1 - average precision by cosine, smoothed with a sigmoid.
+
+    Parameters and the arguments of the call are those of drsl_cuda.functional.smooth_ap_loss.
+    """
+
+    _function = staticmethod(functional.smooth_ap_loss)
+    _parameters_of_loss = ("temperature", "include_self")
+
+    def __init__(
+        self,
+        temperature=0.01,
+        include_self=False,
+        normalize=False,
+        reduction="mean",
+        backend="auto",
+    ):
+        super().__init__(normalize, reduction, backend)
+        self.temperature = _check.number("temperature", temperature, low=0.0, low_open=True)
+        self.include_self = _check.flag("include_self", include_self)
+
+
+class BatchHardTripletLoss(EmbeddingLoss):
+    """Batch-hard triplet loss: the farthest positive against the nearest negative.
+
+    Parameters and the arguments of the call are those of drsl_cuda.functional.batch_hard_triplet_loss.
+    """
+
+    _function = staticmethod(functional.batch_hard_triplet_loss)
+    _parameters_of_loss = ("margin",)
+
+    def __init__(self, margin=0.3, normalize=False, reduction="mean", backend="auto"):
+        super().__init__(normalize, reduction, backend)
+        self.margin = _check.margin(margin)

@@ -11,3 +11,10 @@ class DRSLTerms(NamedTuple):
     ranking: Tensor  # mean over positives of N_FP / rank
     sorting: Tensor  # mean over positives of the sorting error above its target
     angle: Tensor  # mean over positives of the angle error
+
+
+class FIDITerms(NamedTuple):
+    """The two sides of FIDI: detached, in the reduction and shape of the loss, which is their sum."""
+
+    positive: Tensor  # from pairs of one identity
+    negative: Tensor  # from pairs of two

@@ -8,6 +8,7 @@ one result per query (`Result`), from which every reduction, term and gradient f
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -25,6 +26,7 @@ __all__ = [
     "step",
     "through_normalisation",
     "unit",
+    "whole_loss",
 ]
 
 
@@ -189,21 +191,40 @@ def drsl(
     normalize=False,
     accumulation="float64",
 ):
-    """The whole loss on X [B, D] or [S, B, D]."""
+    """DRSL on X [B, D] or [S, B, D]."""
+    return whole_loss(
+        partial(rank_sort, delta=delta, weights=weights), x, labels, gallery, gallery_labels,
+        self_index=self_index, exclude=exclude, normalize=normalize, accumulation=accumulation,
+    )  # fmt: skip
+
+
+def whole_loss(
+    rows,
+    x,
+    labels,
+    gallery=None,
+    gallery_labels=None,
+    *,
+    self_index=None,
+    exclude=None,
+    normalize=False,
+    accumulation="float64",
+    result=Result,
+):
+    """Any loss on X: rows(distance, cosine, labels, gallery_labels, self_index, exclude) returns per
+    query what rank_sort does, result is the Result that knows how to reduce it."""
     options = dict(
+        rows=rows,
+        result=result,
         self_index=self_index,
         exclude=exclude,
-        delta=delta,
-        weights=weights,
         normalize=normalize,
         accumulation=accumulation,
     )
     if x.ndim == 2:
-        return _drsl_of_one_set(x, labels, gallery, gallery_labels, **options)
+        return _one_set(x, labels, gallery, gallery_labels, **options)
     sets = [
-        _drsl_of_one_set(
-            x[s], labels, None if gallery is None else gallery[s], gallery_labels, **options
-        )
+        _one_set(x[s], labels, None if gallery is None else gallery[s], gallery_labels, **options)
         for s in range(len(x))
     ]
 
@@ -213,19 +234,19 @@ def drsl(
         return np.stack([pair[0] for pair in pairs]), grad_r
 
     fields = ("loss", "terms", "counts", "grad_distance", "grad_cosine", "bad", "compared")
-    return Result(*(np.stack([getattr(s, f) for s in sets]) for f in fields), grad_inputs)
+    return result(*(np.stack([getattr(s, f) for s in sets]) for f in fields), grad_inputs)
 
 
-def _drsl_of_one_set(
+def _one_set(
     x,
     labels,
     gallery,
     gallery_labels,
     *,
+    rows,
+    result,
     self_index,
     exclude,
-    delta,
-    weights,
     normalize,
     accumulation,
 ):
@@ -242,8 +263,8 @@ def _drsl_of_one_set(
     distance = np.where(bad_pair, np.nan, distance)
     if gallery is None:
         gallery_labels = None
-    loss, terms, grad_d, grad_cos, counts, compared = rank_sort(
-        distance, cosine, labels, gallery_labels, self_index, exclude, delta, weights
+    loss, terms, grad_d, grad_cos, counts, compared = rows(
+        distance, cosine, labels, gallery_labels, self_index, exclude
     )
     bad = counts & np.isnan(loss)
 
@@ -262,4 +283,4 @@ def _drsl_of_one_set(
                 grad_r = through_normalisation(grad_r, raw_r, accumulation)
         return grad_x, grad_r
 
-    return Result(loss, terms, counts, grad_d, grad_cos, bad, compared, grad_inputs)
+    return result(loss, terms, counts, grad_d, grad_cos, bad, compared, grad_inputs)

@@ -36,6 +36,17 @@ CONTRACT = {
 # and 1e-3 of ∂d/∂x. float64 loses the 3–4 digits that the inputs' offset costs, squared in y: 1e-7.
 NEAR = {F64: Tolerance(loss=1e-9, grad=1e-7), F32: Tolerance(loss=5e-5, grad=1e-3)}
 
+# Smooth-AP divides cosines by τ = 0.01: their error of 1e-7 to 3e-7 in float32 is 3e-5 in z, which is the
+# relative error of each σ(z) far from the step. Sums of a few make 1e-4 of the loss, 5e-4 of the gradient.
+SMOOTH_AP = {
+    F64: Tolerance(loss=1e-9, grad=1e-9),
+    F32: Tolerance(loss=1e-4, grad=5e-4),
+    F16: Tolerance(loss=1e-4, grad=2**-10 + 5e-4),
+    BF16: Tolerance(loss=1e-4, grad=2**-8 + 5e-4),
+}
+# Near rows: ∂cos/∂x is a difference of parts 1e3 to 1e4 times its size.
+SMOOTH_AP_NEAR = {F64: Tolerance(loss=1e-9, grad=1e-7), F32: Tolerance(loss=1e-4, grad=3e-3)}
+
 # The smallest gradient element that float16 holds is 6e-8; below, half of it is lost. Elements of a
 # `mean` gradient get that small, so it stands as an absolute error of each element. Others: nothing.
 UNDERFLOW = {F64: 0.0, F32: 0.0, F16: 2.0**-25, BF16: 0.0}

@@ -7,14 +7,11 @@ derivative. The gradient is instead that of a surrogate in which everything that
 constant, and autograd carries it through distances and cosines to queries and gallery.
 """
 
-import torch
 from torch import Tensor
 
 from drsl_cuda import _check
-from drsl_cuda.reference.drsl_row import hats_at, in_turns, mean_errors, settings, surrogate_at
-from drsl_cuda.reference.pairwise import distance_and_cosine
-from drsl_cuda.reference.problem import problem, reduce
-from drsl_cuda.reference.rows import accumulated, finite_rows, first_derivative_only, poison, unit
+from drsl_cuda.reference.drsl_row import hats_at, mean_errors, settings, surrogate_at
+from drsl_cuda.reference.solve import solved
 from drsl_cuda.terms import DRSLTerms
 
 
@@ -44,33 +41,13 @@ def drsl_loss(
     rows to unit length first. reduction: "mean" over the queries with a positive, "sum", or "none"
     ([B] or [S, B], 0 where a query has no positive). return_terms adds the unweighted errors.
     """
-    x, labels, r, gallery_labels, self_index, exclude = _check.embedding_problem(
-        embeddings, labels, gallery, gallery_labels, self_index, exclude
-    )
+    given = (embeddings, labels, gallery, gallery_labels, self_index, exclude)
     weights = settings(delta, rank_weight, sort_weight, angle_weight)
-    _check.flag("normalize", normalize)
     _check.flag("return_terms", return_terms)
-    p = problem(labels, gallery_labels, self_index, exclude)
-
-    x = first_derivative_only(accumulated(x), "drsl_loss")
-    r = r if r is None else first_derivative_only(accumulated(r), "drsl_loss")
-    clean, clean_r, usable = finite_rows(x, r)
-    if normalize:
-        clean, clean_r = unit(clean)[0], r if r is None else unit(clean_r)[0]
-    distance, cosine = distance_and_cosine(clean, clean_r)
-    usable = usable & (distance < torch.inf)
-    distance = torch.where(usable, distance, 0)
-    loss, terms = in_turns(_loss_and_terms, distance, cosine, p, delta, weights)
-
-    bad = p.bad(usable)
-    if bad.any():
-        compared = bad[..., None] & p.left
-        loss = loss + poison(x, x if r is None else r, compared).sum(-1)
-        terms = terms.masked_fill(bad[..., None], torch.nan)
-    loss = reduce(loss, p.counts, reduction)
-    if not return_terms:
-        return loss
-    return loss, DRSLTerms(*[reduce(term, p.counts, reduction) for term in terms.unbind(-1)])
+    loss, terms = solved(
+        "drsl_loss", _loss_and_terms, given, (delta, weights), normalize, reduction
+    )
+    return (loss, DRSLTerms(*terms)) if return_terms else loss
 
 
 def _loss_and_terms(d, cosine, p, delta, weights):

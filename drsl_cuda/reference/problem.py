@@ -20,16 +20,12 @@ class Problem(NamedTuple):
     count: Tensor  # [B] positives per query
     columns: Tensor  # [B, N] where the positives are, N the largest count
     valid: Tensor  # [B, N] bool, false on padding
+    counts: Tensor  # [B] bool: whether the query counts
 
     @property
     def left(self) -> Tensor:
         """[B, G] bool: what the query is compared with."""
         return self.positive | self.negative
-
-    @property
-    def counts(self) -> Tensor:
-        """[B] bool: whether the query counts."""
-        return self.count > 0
 
     def rows(self, some: slice) -> "Problem":
         """The problem of some of the queries."""
@@ -50,24 +46,32 @@ def problem(
     gallery_labels: Tensor | None,
     self_index: Tensor | None,
     exclude: Tensor | None,
+    include_self: bool = False,
 ) -> Problem:
     """The problem that labels [B], gallery_labels [G], self_index [B] and exclude [B, G] pose.
 
     Without gallery_labels the gallery is the batch, and query q's own copy is column q unless
     self_index says otherwise; with them there is no own copy unless self_index says so.
+
+    A query counts when it has a positive. With include_self its own copy joins the positives after
+    that was decided, unless the pair is excluded.
     """
     if gallery_labels is None:
         gallery_labels = labels
         if self_index is None:
             self_index = torch.arange(labels.shape[0], device=labels.device)
     same = labels[:, None] == gallery_labels
-    left = torch.ones_like(same)
+    own = torch.zeros_like(same)
     if self_index is not None:
         column = torch.arange(gallery_labels.shape[0], device=labels.device)
-        left = left & (column != self_index[:, None])
+        own = column == self_index[:, None]
+    left = ~own
     if exclude is not None:
-        left = left & ~exclude
+        own, left = own & ~exclude, left & ~exclude
     positive, negative = left & same, left & ~same
+    counts = positive.any(-1)
+    if include_self:
+        positive = positive | own
 
     count = positive.sum(-1)
     most = int(count.max()) if count.numel() else 0
@@ -76,16 +80,18 @@ def problem(
     columns = torch.zeros(len(count), most, dtype=torch.long, device=labels.device)
     columns[query, place] = column
     valid = torch.arange(most, device=labels.device) < count[:, None]
-    return Problem(positive, negative, count, columns, valid)
+    return Problem(positive, negative, count, columns, valid, counts)
 
 
-def reduce(values: Tensor, counts: Tensor, reduction: str) -> Tensor:
-    """values [..., B], 0 where a query does not count, as 'mean' over those that do, 'sum', 'none'.
+def reduce(values: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    """values [..., B], 0 where weight [B] is 0, as "mean", "sum" or "none".
 
-    Sets share counts [B], so a mean divides by their number times the number of sets.
+    weight is how many addends a value is the sum of: 1 for a query that counts, or its number of
+    pairs. "none" divides each value by its weight, "mean" the sum by the sum of the weights. Sets
+    share the weights.
     """
     _check.choice("reduction", reduction, ("mean", "sum", "none"))
     if reduction == "none":
-        return values
+        return values / weight.clamp(min=1)
     total = values.sum()
-    return total if reduction == "sum" else total / counts.expand(values.shape).sum().clamp(min=1)
+    return total if reduction == "sum" else total / weight.expand(values.shape).sum().clamp(min=1)
