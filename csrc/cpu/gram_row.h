@@ -135,7 +135,7 @@ struct GramRow {
       }
     }
     for (int i = 0; i < row.n; ++i) distance[row.column[size_t(i)]] = kInfinity;
-    return finite;
+    return finite || kByCosine;  // nobody looks at distances then
   }
 
   DRSL_INLINE T cosine_of(int64_t q, int64_t k, T gram) const {

@@ -15,21 +15,19 @@ void sum_angular(const Turn<E>& t, Accumulator<E>* f, bool add, Accumulator<E>* 
   using T = Accumulator<E>;
   constexpr int64_t kMostBlocks = 65535;  // of a grid's second dimension
   const AngularShape shape(t.sets, t.count, t.r.count);
-  if (shape.sets * shape.columns == 0 || t.at == AngularAt::kNowhere) return;
-  const bool everywhere = t.at == AngularAt::kEverywhere;
+  if (shape.sets * shape.columns == 0 || t.at != AngularAt::kPositives) return;
   const unsigned across = unsigned((shape.columns + kAngularThreads - 1) / kAngularThreads);
   const auto grid = [&](int64_t down) {
     return dim3(across, unsigned(std::min(down, kMostBlocks)));
   };
   if (shape.chunks == 1) {
-    const AngularTask<T> task{shape, t.selected, t.first, t.ld, t.angular, f, everywhere, add};
+    const AngularTask<T> task{shape, t.selected, t.first, t.ld, t.angular, f, add};
     DRSL_LAUNCH(angular_parts<T>, grid(shape.sets), kAngularThreads, 0, stream, task);
     check_launch("angular_parts");
     return;
   }
   if (shape.chunks > 1) {
-    const AngularTask<T> task{shape,     t.selected, t.first,    t.ld,
-                              t.angular, partial,    everywhere, false};
+    const AngularTask<T> task{shape, t.selected, t.first, t.ld, t.angular, partial, false};
     DRSL_LAUNCH(angular_parts<T>, grid(shape.sets * shape.chunks), kAngularThreads, 0, stream,
                 task);
     check_launch("angular_parts");

@@ -4,7 +4,7 @@
 //   angular_parts    a thread a column, a block a chunk of queries: partial [sets, chunks, G]
 //   angular_total    the chunks in order
 //
-// For most losses F is there at positives only, so labels say where it is read. A single chunk goes to f at once.
+// F is there at positives only, so labels say where it is read. A single chunk goes to f at once.
 #include <algorithm>
 #include <cstdint>
 
@@ -33,7 +33,6 @@ struct AngularTask {
   int64_t first, ld;
   const T* angular;  // [sets, count, ld]
   T* out;            // [sets, chunks, G]
-  bool everywhere;   // or at positives
   bool add;
 };
 
@@ -51,10 +50,9 @@ __global__ void __launch_bounds__(kAngularThreads, 4) angular_parts(const Angula
     T sum = 0;
 #pragma unroll 4
     for (int64_t i = begin; i < end; ++i) {
-      const bool there =
-          task.everywhere || (task.selected.x_label[task.first + i] == label &&
-                              Query(task.selected, task.first + i, s.columns).compares(int(k)));
-      if (there) sum += angular[i * task.ld];
+      if (task.selected.x_label[task.first + i] != label) continue;
+      if (Query(task.selected, task.first + i, s.columns).compares(int(k)))
+        sum += angular[i * task.ld];
     }
     T& out = task.out[part * s.columns + k];
     out = task.add ? out + sum : sum;

@@ -114,7 +114,7 @@ void streaming(const Problem<E>& p, const Loss& loss, Accumulator<E>* grad_x,
       const Turn<E> t = turn_block(p, loss, s, first, count, false);
       if (to_r) {
         sum_angular(t, p.work.column_sum, false, p.work.partial, p.stream);
-        const auto* const f = t.at == AngularAt::kNowhere ? nullptr : p.work.column_sum;
+        const auto* const f = t.at == AngularAt::kPositives ? p.work.column_sum : nullptr;
         redistribute_gallery(coefficients(p, t), f, to_r, first > 0, p.stream);
       }
       // one array: the gallery's share has filled all of it by now
@@ -225,8 +225,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   const Tensor grad_x = empty(want_x ? e.shape({e.B, e.D}) : std::vector<int64_t>{0}, type);
   const Tensor grad_r = empty(want_gallery ? e.shape({e.G, e.D}) : std::vector<int64_t>{0}, type);
 
+  // Cosines are those of rows of unit length. That way no scale of the rows leaves the range of T.
+  const bool normalised = normalize || named.traits.angular == AngularAt::kEverywhere;
   const Shape shape = e.problem(want_x || want_gallery);
-  const Plan plan = plan_cuda(shape, normalize);
+  const Plan plan = plan_cuda(shape, normalised);
   if (plan.path == Path::kEmpty) {
     for (const Tensor& t : {out, out_terms, grad_x, grad_r}) zero(t, scope.stream);
     return {out, out_terms, grad_x, grad_r};
@@ -238,7 +240,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     using In = typename Stored<decltype(in)>::type;
     using T = decltype(acc);
     Pieces pieces(memory.mutable_data_ptr());
-    const Workspace<T> work(shape, plan, normalize, pieces);
+    const Workspace<T> work(shape, plan, normalised, pieces);
     const Side<In> x_side{data<const In>(e.x), work.x, e.B, e.D};
     const Side<In> r_side =
         e.gallery ? Side<In>{data<const In>(*e.gallery), work.r, e.G, e.D} : x_side;
@@ -253,7 +255,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
                               !each,
                               tf32 ? Products::kTF32 : Products::kFloat32,
                               scope.stream};
-    compute(problem, named, normalize, Reduction(reduction),
+    compute(problem, named, normalised, Reduction(reduction),
             Results<T>{{data<T>(out), data<T>(out_terms), work.share},
                        want_x ? data<T>(grad_x) : nullptr,
                        want_gallery ? data<T>(grad_r) : nullptr});

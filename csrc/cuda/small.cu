@@ -71,7 +71,7 @@ void small_product(const Small<E>& small, Accumulator<E>* grad, cudaStream_t str
   const Turn<E>& t = small.turn;
   SmallProduct<E> task;
   task.x = t.x;
-  task.a = t.gram, task.angular = t.angular;
+  task.a = t.gram, task.angular = t.at == AngularAt::kPositives ? t.angular : nullptr;
   task.ld = t.ld;
   task.radial = t.radial;
   task.share = small.reduction == Reduction::kMean ? small.out.share : nullptr;

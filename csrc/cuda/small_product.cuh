@@ -18,7 +18,7 @@ template <class E>
 struct SmallProduct {
   using T = Accumulator<E>;
   Side<E> x;
-  const T *a, *angular;  // [sets, B, ld]
+  const T *a, *angular;  // [sets, B, ld]; no angular: F is 0
   int64_t ld;
   const T* radial;  // [sets, B]
   const T* share;   // one number, or null: 1
@@ -43,7 +43,8 @@ __device__ __forceinline__ T load_small_sums(const SmallProduct<E>& task, int se
                                              SmallProductShared<T>& shared) {
   const int B = int(task.x.count), lane = int(threadIdx.x) % kSmallTile;
   const int64_t matrix = int64_t(set) * B * task.ld;
-  const T *a = task.a + matrix, *angular = task.angular + matrix;
+  const T* const a = task.a + matrix;
+  const T* const angular = task.angular ? task.angular + matrix : nullptr;
   T f = 0;
 #pragma unroll
   for (int e = 0; e < kSmallEach; ++e) {
@@ -51,7 +52,7 @@ __device__ __forceinline__ T load_small_sums(const SmallProduct<E>& task, int se
     const bool in = k + row < B && q + lane < B;  // transposed: lanes run along queries
     const int64_t at = (k + row) * task.ld + q + lane;
     shared.s[row][lane] = in ? a[at] : T(0);
-    f += in ? angular[at] : T(0);
+    f += in && angular ? angular[at] : T(0);
   }
   __syncthreads();
 #pragma unroll

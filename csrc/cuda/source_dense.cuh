@@ -102,9 +102,8 @@ class DenseSource {
   __device__ __forceinline__ void add_by_cosine(int k, T gradient) const {
     grad_cosine_[k] += gradient;
   }
-  __device__ __forceinline__ T finish_by_cosine(int k, const Quad<T>&) const {
+  __device__ __forceinline__ void finish_by_cosine(int k) const {
     store(grad_distance_, k, Quad<T>{});
-    return 0;
   }
   __device__ __forceinline__ void weigh(T) const {}
 

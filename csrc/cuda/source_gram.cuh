@@ -118,7 +118,7 @@ class GramSource : protected RowPairs<T> {
 
   __device__ __forceinline__ HeldColumns<T> kept() const { return {gram_}; }
 
-  // --- losses by cosines: ∂L/∂cos gathers where F will be ----------------------------------------------
+  // --- losses by cosines, of rows of unit length: ∂L/∂cos gathers where others keep F ---------------
 
   __device__ __forceinline__ void add_by_cosine(int k, const Quad<T>& gradient, bool first) const {
     auto& sum = *reinterpret_cast<Quad<T>*>(t_.angular + row_ * t_.ld + k);
@@ -130,24 +130,16 @@ class GramSource : protected RowPairs<T> {
   __device__ __forceinline__ void add_by_cosine(int k, T gradient) const {
     t_.angular[row_ * t_.ld + k] += gradient;
   }
-  // → A and F, with 1 − cos in `v`; collective. Returns the quad's share of e_q.
-  __device__ __forceinline__ T finish_by_cosine(int k, const Quad<T>& v) const {
-    auto& f = *reinterpret_cast<Quad<T>*>(t_.angular + row_ * t_.ld + k);
-    Quad<T> a{}, g = f;
-    const T ix = this->x_inverse();
-    T radial = 0;
+  // ∂L/∂cos → A; collective. Rows have unit length: what points along them is projected away at last.
+  __device__ __forceinline__ void finish_by_cosine(int k) const {
+    Quad<T> a = *reinterpret_cast<const Quad<T>*>(t_.angular + row_ * t_.ld + k);
     bool some = false;
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      if (g.at[e] == 0) continue;  // not compared with, at the latest
-      const T by_cosine = weight_ * g.at[e], ir = this->r_inverse(k + e), c = 1 - v.at[e];
-      a.at[e] = by_cosine * ix * ir;
-      f.at[e] = by_cosine * ir * (ix - c * ir);
-      radial += by_cosine * ix * (ir - c * ix);
+      a.at[e] *= weight_;
       some |= a.at[e] != 0;
     }
     write_line(k, a, some);
-    return radial;
   }
 
   // A query that weighs more than others is multiplied by what it weighs.
@@ -218,8 +210,6 @@ class GramSource : protected RowPairs<T> {
         if (t_.at == AngularAt::kPositives && query.positive(k + e))
           t_.angular[row_ * t_.ld + k + e] = 0;
       }
-      if (t_.at == AngularAt::kEverywhere)
-        *reinterpret_cast<Quad<T>*>(t_.angular + row_ * t_.ld + k) = Quad<T>{};
       write_line(k, a, some);
       if (!bad && t_.near && lane_index() % 8 == 0) near_[k / 32] = 0;
     });

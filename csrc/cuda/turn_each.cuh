@@ -21,7 +21,6 @@ struct TurnEachShared {
     EachShared<T> each;
     SmoothShared<T> smooth;
   };
-  T parts[kRowWarps];
   int counts[2][kRowWarps];
 };
 
@@ -72,7 +71,7 @@ template <class Policy, class Source, class Columns, class T>
 __device__ __forceinline__ void run_policy(const Policy& policy, const Source& source,
                                            const Columns& columns, int entries, int positives,
                                            T weighs, TurnEachShared<T>& s) {
-  T term[3], radial = 0;
+  T term[3];
   const auto take_terms = [&](const auto& row) {
     for (int t = 0; t < 3; ++t) term[t] = row.total(t);
   };
@@ -88,20 +87,13 @@ __device__ __forceinline__ void run_policy(const Policy& policy, const Source& s
       __syncthreads();
     }
     take_terms(row);
-    if (source.gradient()) {
-      for_each_quad(source.padded(), [&](int k) {
-        Quad<T> v = columns.get(k);
-#pragma unroll
-        for (int e = 0; e < 4; ++e) v.at[e] = magnitude(v.at[e]);
-        radial += source.finish_by_cosine(k, v);
-      });
-      radial = block_sum<kRowThreads>(radial, s.parts);
-    }
+    if (source.gradient())
+      for_each_quad(source.padded(), [&](int k) { source.finish_by_cosine(k); });
   }
   if (source.gradient()) source.write_tail();
   if (threadIdx.x == 0)
     source.report(int(weighs), policy.total(term[0], term[1], term[2]), term[0], term[1], term[2],
-                  radial);
+                  T(0));
 }
 
 // held: dynamic shared memory for a row, if kHeld.

@@ -41,7 +41,8 @@ def smooth_ap_loss(
     _check.flag("include_self", include_self)
     _check.no_terms("smooth_ap_loss", return_terms)
     pose = partial(problem, include_self=include_self)
-    return solved("smooth_ap_loss", _error, given, (temperature,), normalize, reduction, pose)[0]
+    settings = given, (temperature,), normalize, reduction, pose
+    return solved("smooth_ap_loss", _error, *settings, by="cosine")[0]
 
 
 def _error(d, cosine, p, temperature):

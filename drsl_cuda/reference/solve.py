@@ -14,7 +14,9 @@ def counting(p):
     return p.counts
 
 
-def solved(name, work, given, settings, normalize, reduction, pose=problem, addends=counting):
+def solved(
+    name, work, given, settings, normalize, reduction, pose=problem, addends=counting, by="distance"
+):
     """The reduced loss, differentiable once, and its reduced terms, detached.
 
     given      embeddings, labels, gallery, gallery_labels, self_index, exclude
@@ -22,6 +24,7 @@ def solved(name, work, given, settings, normalize, reduction, pose=problem, adde
                0 where it does not count, and possibly its T terms [.., B, T]
     pose       (labels, gallery_labels, self_index, exclude) -> Problem, which says who counts
     addends    Problem -> [B]: how many addends the loss of a query is the sum of
+    by         "distance", or "cosine" for losses to which a distance that overflows means nothing
     """
     _check.flag("normalize", normalize)
     x, labels, r, *rest = _check.embedding_problem(*given)
@@ -33,7 +36,8 @@ def solved(name, work, given, settings, normalize, reduction, pose=problem, adde
     if normalize:
         clean, clean_r = unit(clean)[0], r if r is None else unit(clean_r)[0]
     distance, cosine = distance_and_cosine(clean, clean_r)
-    usable = usable & (distance < torch.inf)
+    if by == "distance":
+        usable = usable & (distance < torch.inf)
     distance = torch.where(usable, distance, 0)
     loss, *terms = in_turns(work, distance, cosine, p, *settings)
 
