@@ -1,0 +1,178 @@
+#pragma once
+// Sums over score and target at once, for Rank & Sort's sorting error. For positive q, a window of
+// places by score and a limit by target,
+//
+//   kUp = false:  M(q) = Σ_j H(s_j − s_q) [t_j < t_q], and the same of H (1 − t_j)        from above
+//   kUp = true:   charge(q) = Σ_i w_i H(s_q − s_i) [t_q < t_i]                           from below
+//
+// Places and targets are cut into cells of 2^shift each, n / 512 or a few more. A table has the sums
+// over all cells before one, in both directions; what is left over of a window, less than a cell on
+// each side, is summed by a warp. O(n √n) up to 512² positives, n² / 512 beyond, all of it streaming:
+// less work than anything that branches, and two kernels instead of two a level.
+#include "cuda/score_scan.cuh"
+
+namespace drsl::cuda {
+
+struct TableShape {
+  int shift, side;
+
+  __device__ __forceinline__ explicit TableShape(int n) : shift(kTableBits) {
+    while ((int64_t(kTableSide) << shift) < n) ++shift;
+    side = int((int64_t(n) + (1 << shift) - 1) >> shift);
+  }
+};
+
+// Positives as the sums see them: from above by score and by target ascending, or the other way round.
+template <bool kUp, class T>
+struct Sources {
+  static constexpr int kChannels = kUp ? 1 : 2;
+  using Moments = Sums<2 * kChannels>;  // a, a · coordinate for each channel
+  const PositiveSum* ahead;
+  const double* amount;  // w, or 1 − t beside 1
+  const int32_t *rank, *by_rank;
+  int n;
+  double total;
+
+  __device__ __forceinline__ Sources(const Row<T>& row, int n)
+      : ahead(row(row.task.space.ahead)),
+        amount(row(kUp ? row.task.space.sort_weight : row.task.space.value)),
+        rank(row(row.task.space.rank)),
+        by_rank(row(row.task.space.by_rank)),
+        n(n),
+        total(ahead[n - 1].depth) {}
+  __device__ __forceinline__ int turned(int k, bool turn) const { return turn ? n - 1 - k : k; }
+  __device__ __forceinline__ int at_place(int p) const { return turned(p, !kUp); }
+  __device__ __forceinline__ int place(int i) const { return turned(i, !kUp); }
+  __device__ __forceinline__ int rank_of(int i) const { return turned(rank[i], kUp); }
+  __device__ __forceinline__ int at_rank(int r) const { return by_rank[turned(r, kUp)]; }
+  __device__ __forceinline__ double coordinate(int i) const {
+    const double depth = ahead[n - 1 - i].depth;
+    return kUp ? total - depth : depth;
+  }
+  __device__ __forceinline__ Moments moments(int i) const {
+    const double c = coordinate(i), a = amount[i];
+    if constexpr (kUp)
+      return {{a, a * c}};
+    else
+      return {{1, c, a, a * c}};
+  }
+};
+
+// table [side + 1, side]: row r ← sums of its places over ranks of the cells before a column.
+// grid: rows, sets
+template <bool kUp, class T>
+__global__ void __launch_bounds__(kScoreThreads, 2) fill_table(const ScoreTask<T> task) {
+  using Moments = typename Sources<kUp, T>::Moments;
+  constexpr int kOwn = (kTableSide + kScoreThreads - 1) / kScoreThreads;  // columns of a thread
+  __shared__ Moments parts[kScoreWarps], staged[kScoreThreads], cells[kTableSide];
+  __shared__ int column[kScoreThreads];
+  const Row<T> row(task);
+  const int n = row.head().n, thread = int(threadIdx.x);
+  if (n == 0) return;
+  const TableShape shape(n);
+  const int r = int(blockIdx.x);
+  if (r >= shape.side) return;
+  const Sources<kUp, T> sources(row, n);
+  Moments sum[kOwn]{};
+  const int end = min(n - (r << shape.shift), 1 << shape.shift);
+#pragma unroll 1
+  for (int first = 0; first < end; first += kScoreThreads) {
+    const int count = min(end - first, kScoreThreads);
+    __syncthreads();
+    if (thread < count) {
+      const int i = sources.at_place((r << shape.shift) + first + thread);
+      column[thread] = sources.rank_of(i) >> shape.shift;
+      staged[thread] = sources.moments(i);
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int k = 0; k < count; ++k) {
+#pragma unroll
+      for (int own = 0; own < kOwn; ++own)
+        if (column[k] == thread + own * kScoreThreads) sum[own] = sum[own].then(staged[k]);
+    }
+  }
+#pragma unroll
+  for (int own = 0; own < kOwn; ++own)
+    if (thread + own * kScoreThreads < kTableSide) cells[thread + own * kScoreThreads] = sum[own];
+  __syncthreads();
+  auto* const table = reinterpret_cast<Moments*>(row(task.space.table)) + int64_t(r) * shape.side;
+  if (thread == 0) table[0] = Moments{};
+  block_scan<kScoreThreads>(
+      shape.side, parts, [&](int l) { return cells[l]; },
+      [&](int l, const Moments& upto) {
+        if (l + 1 < shape.side) table[l + 1] = upto;
+      });
+}
+
+// Rows become the sums of those before them. grid: columns, sets
+template <int kNumbers, class T>
+__global__ void __launch_bounds__(kScoreThreads, 4) sum_table(const ScoreTask<T> task) {
+  const Row<T> row(task);
+  const int n = row.head().n;
+  if (n == 0) return;
+  const TableShape shape(n);
+  const int x = int(blockIdx.x) * kScoreThreads + int(threadIdx.x), width = shape.side * kNumbers;
+  if (x >= width) return;
+  double* at = row(task.space.table) + x;
+  double before = 0;
+  constexpr int kAhead = 8;  // loads that do not wait for one another
+#pragma unroll 1
+  for (int r = 0; r <= shape.side; r += kAhead) {
+    double own[kAhead];
+#pragma unroll
+    for (int k = 0; k < kAhead; ++k) own[k] = r + k < shape.side ? at[int64_t(k) * width] : 0;
+#pragma unroll
+    for (int k = 0; k < kAhead; ++k) {
+      if (r + k <= shape.side) at[int64_t(k) * width] = before;
+      before += own[k];
+    }
+    at += int64_t(kAhead) * width;
+  }
+}
+
+// What positive q sees, in all lanes of its warp.
+template <bool kUp, class T>
+__device__ __forceinline__ Sums<Sources<kUp, T>::kChannels> sum_window(
+    const Row<T>& row, const Sources<kUp, T>& sources, int q) {
+  using Moments = typename Sources<kUp, T>::Moments;
+  constexpr int kChannels = Sources<kUp, T>::kChannels;
+  const ScoreSpace<T>& space = row.task.space;
+  const int n = sources.n, low = row(space.low)[q], high = row(space.high)[q];
+  // the first lo are full, the first hi are in the window at all
+  const int hi = kUp ? high : n - low;
+  const int lo = row.hard() ? hi : kUp ? low : n - high;
+  const int limit = kUp ? n - row(space.upto)[q] : row(space.below)[q];
+  Sums<kChannels> result{};
+  if (limit == 0 || hi == 0) return result;
+  const TableShape shape(n);
+  const int across = limit >> shape.shift, base = across << shape.shift;
+  const double at = sources.coordinate(q);
+  for (int r = base + lane_index(); r < limit; r += 32) {
+    const int i = sources.at_rank(r), p = sources.place(i);
+    if (p >= hi) continue;
+    const Moments m = sources.moments(i);
+    const double h = p < lo ? 1.0 : 0.5 + (at - sources.coordinate(i));
+#pragma unroll
+    for (int c = 0; c < kChannels; ++c) result.v[c] += m.v[2 * c] * h;
+  }
+  const auto before = [&](int end) {
+    const int cells = end >> shape.shift;
+    Moments sum{};
+    for (int p = (cells << shape.shift) + lane_index(); p < end; p += 32) {
+      const int i = sources.at_place(p);
+      if (sources.rank_of(i) < base) sum = sum.then(sources.moments(i));
+    }
+#pragma unroll
+    for (int k = 0; k < 2 * kChannels; ++k) sum.v[k] = warp_sum(sum.v[k]);
+    const auto* const table = reinterpret_cast<const Moments*>(row(space.table));
+    return table[int64_t(cells) * shape.side + across].then(sum);
+  };
+  const Moments to_lo = before(lo), to_hi = lo == hi ? to_lo : before(hi);
+#pragma unroll
+  for (int c = 0; c < kChannels; ++c)
+    result.v[c] = warp_sum(result.v[c]) + window(at, 1, to_lo.v + 2 * c, to_hi.v + 2 * c);
+  return result;
+}
+
+}  // namespace drsl::cuda
