@@ -57,24 +57,47 @@ __device__ __forceinline__ void locate_ramp(const Row<T>& row, int n, int i) {
   const double* const score = row(space.score);
   const double delta = row.task.delta, own = score[i];
   const double begin = own - delta, end = end_of_ramp(own, delta);
-  row(space.low)[i] = count_ahead(n, [=](int k) { return score[k] < begin; });
-  if (row.hard()) {
-    row(space.high)[i] = count_ahead(n, [=](int k) { return score[k] <= own; });
+  const bool hard = row.hard();
+  const int all[4] = {n, n, hard ? 0 : n, hard ? 0 : n};
+  int ahead[4];
+  count_together(n, all, ahead, [=](int which, int k) {
+    const double s = score[k];
+    if (which == 0) return s < begin;
+    if (which == 1) return hard ? s <= end : s < end;
+    // of equal edges those come first where a ramp begins
+    return which == 2 ? end_of_ramp(s, delta) < begin : s - delta <= end;
+  });
+  row(space.low)[i] = ahead[0];
+  row(space.high)[i] = ahead[1];
+  if (hard) {
     row(space.start)[i] = row(space.full)[i] = row(space.ended)[i + 1] = i + 1;
     row(space.edge)[i] = own;
     return;
   }
-  row(space.high)[i] = count_ahead(n, [=](int k) { return score[k] < end; });
-  // of equal edges those come first where a ramp begins
-  const int over = count_ahead(n, [=](int k) { return end_of_ramp(score[k], delta) < begin; });
-  const int begun = count_ahead(n, [=](int k) { return score[k] - delta <= end; });
-  const int start = i + 1 + over, full = i + 1 + begun;
+  const int start = i + 1 + ahead[2], full = i + 1 + ahead[3];
   row(space.start)[i] = start;
   row(space.full)[i] = full;
   row(space.edge)[start - 1] = finite_edge(begin);
   row(space.edge)[full - 1] = finite_edge(end);
-  row(space.ended)[start] = over;
+  row(space.ended)[start] = ahead[2];
   row(space.ended)[full] = i + 1;
+}
+
+// Where positive i stands by target, and who has a smaller one.
+template <class T>
+__device__ __forceinline__ void locate_target(const Row<T>& row, int n, int i) {
+  const ScoreSpace<T>& space = row.task.space;
+  const auto sorted = sorted_targets(row, n);
+  const auto* const key = sorted.key;
+  const auto own = key[i];
+  const int at = row(space.place)[sorted.item[i]], all[2] = {n, n};
+  int ahead[2];
+  count_together(n, all, ahead,
+                 [=](int which, int k) { return which == 0 ? key[k] < own : key[k] <= own; });
+  row(space.by_rank)[i] = at;
+  row(space.rank)[at] = i;
+  row(space.below)[at] = ahead[0];
+  row(space.upto)[at] = ahead[1];
 }
 
 // grid: chunks, sets
@@ -92,15 +115,7 @@ __global__ void __launch_bounds__(kScoreThreads, 4) locate_positives(const Score
       row(space.moment)[m] = 0;
     }
     if (i == 0) row(space.ended)[0] = 0;
-    if (task.loss != ScoreLoss::kRankSort) continue;
-    const auto sorted = sorted_targets(row, n);
-    const auto* const key = sorted.key;
-    const auto own = key[i];
-    const int at = row(space.place)[sorted.item[i]];
-    row(space.by_rank)[i] = at;
-    row(space.rank)[at] = i;
-    row(space.below)[at] = count_ahead(n, [=](int k) { return key[k] < own; });
-    row(space.upto)[at] = count_ahead(n, [=](int k) { return key[k] <= own; });
+    if (task.loss == ScoreLoss::kRankSort) locate_target(row, n, i);
   }
 }
 

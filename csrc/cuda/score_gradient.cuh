@@ -50,7 +50,7 @@ __device__ __forceinline__ void charge_positives(const Row<T>& row, int n) {
 
 // grid: chunks, sets, 2: pieces, positives
 template <class T>
-__global__ void __launch_bounds__(kScoreThreads, 2) charge(const ScoreTask<T> task) {
+__global__ void __launch_bounds__(kScoreThreads, 4) charge(const ScoreTask<T> task) {
   const Row<T> row(task);
   const int n = row.head().n;
   if (n == 0) return;

@@ -41,7 +41,7 @@ ScoreSpace<T>::ScoreSpace(int64_t columns, bool sorting, Pieces& pieces) {
   for (int32_t** each : {&column, &from_left, &place, &low, &high, &start, &full, &piece})
     *each = pieces.take<int32_t>(n);
   for (int32_t** each : {&rank, &by_rank, &below, &upto}) *each = pieces.take<int32_t>(sorted);
-  for (double** each : {&score, &value, &false_positives, &seen, &own, &weight})
+  for (double** each : {&score, &value, &depth, &false_positives, &seen, &own, &weight})
     *each = pieces.take<double>(n);
   for (double** each : {&sort_own, &sort_weight}) *each = pieces.take<double>(sorted);
   edge = pieces.take<double>(edges);
@@ -49,7 +49,7 @@ ScoreSpace<T>::ScoreSpace(int64_t columns, bool sorting, Pieces& pieces) {
   amount = pieces.take<uint32_t>(edges + 1);
   moment = pieces.take<unsigned long long>(edges + 1);
   above = pieces.take<PieceSum>(edges + 1), above_tile = pieces.take<PieceSum>(blocks);
-  ahead = pieces.take<PositiveSum>(n), ahead_tile = pieces.take<PositiveSum>(blocks);
+  ahead = pieces.take<PositiveSum>(n), ahead_tile = pieces.take<PositiveScan>(blocks);
   weights = pieces.take<WeightSum>(n), weights_tile = pieces.take<WeightSum>(blocks);
   least_tile = pieces.take<LeastSum>(blocks);
   part = pieces.take<double>(2 * blocks);

@@ -1,42 +1,16 @@
 #pragma once
 // Prefix sums over pieces and positives, in two kernels each: what a chunk adds up to, and from all
 // chunks before a block's own the sums within it. The order of additions follows from n alone.
-//
-// From the highest down, each step of the way carries its width, and `then` shifts: a moment that is
-// counted from where a part begins becomes one from where the whole begins.
 #include "core/window.h"
 #include "cuda/block_scan.cuh"
 #include "cuda/score_task.cuh"
 
 namespace drsl::cuda {
 
-struct PieceScan : PieceSum {
-  __device__ __forceinline__ PieceScan then(const PieceScan& next) const {
-    return {
-        {amount + next.amount, moment + (next.moment + next.amount * depth), depth + next.depth}};
-  }
-};
-struct PositiveScan : PositiveSum {
-  __device__ __forceinline__ PositiveScan then(const PositiveScan& next) const {
-    return {{count + next.count, moment + (next.moment + next.count * depth), value + next.value,
-             value_moment + (next.value_moment + next.value * depth), depth + next.depth}};
-  }
-};
-struct WeightScan : WeightSum {
-  __device__ __forceinline__ WeightScan then(const WeightScan& next) const {
-    return {{weight + next.weight, moment + next.moment}};
-  }
-};
-struct LeastScan : LeastSum {
-  __device__ __forceinline__ LeastScan then(const LeastScan& next) const {
-    const bool other = next.any && (!any || next.least < least);
-    return other ? next : *this;
-  }
-};
-
 // tile[b] = what the block's chunk adds up to
-template <class Scan, class Sum, class Value>
-__device__ __forceinline__ void sum_chunk(const Chunk& chunk, Scan* parts, Sum* tile, Value value) {
+template <class Scan, class Value>
+__device__ __forceinline__ void sum_chunk(const Chunk& chunk, Scan* parts, Scan* tile,
+                                          Value value) {
   const int last = chunk.count() - 1;
   if (last < 0 && threadIdx.x == 0) tile[blockIdx.x] = Scan{};
   block_scan<kScoreThreads>(
@@ -47,14 +21,15 @@ __device__ __forceinline__ void sum_chunk(const Chunk& chunk, Scan* parts, Sum* 
 }
 
 // store(k, value(0) + … + value(k)) for k in the block's chunk
-template <class Scan, class Sum, class Value, class Store>
+template <class Scan, class Value, class Store>
 __device__ __forceinline__ void scan_chunk(const Chunk& chunk, Scan* parts, Scan& before,
-                                           const Sum* tile, Value value, Store store) {
+                                           const Scan* tile, Value value, Store store) {
   const int tiles = int(blockIdx.x);
+  if (chunk.count() == 0) return;
   if (threadIdx.x == 0) before = Scan{};
   __syncthreads();
   block_scan<kScoreThreads>(
-      tiles, parts, [&](int b) { return Scan{tile[b]}; },
+      tiles, parts, [&](int b) { return tile[b]; },
       [&](int b, const Scan& sum) {
         if (b == tiles - 1) before = sum;
       });
@@ -81,10 +56,10 @@ struct PieceValue {
         row(row),
         edges(row.edges(n)),
         unit(1 / row.task.fixed) {}
-  __device__ __forceinline__ PieceScan operator()(int k) const {
+  __device__ __forceinline__ PieceSum operator()(int k) const {
     const int m = edges - k;
     const double width = k == 0 ? 0 : row.closed(edge[m] - edge[m - 1]), count = amount[m];
-    return {{count, count * width - double(moment[m]) * unit, width}};
+    return {count, count * width - double(moment[m]) * unit, width};
   }
 };
 
@@ -100,7 +75,7 @@ struct PositiveValue {
   __device__ __forceinline__ PositiveScan operator()(int k) const {
     const int i = n - 1 - k;
     const double width = k == 0 ? 0 : row.closed(score[i + 1] - score[i]), v = value[i];
-    return {{1, width, v, v * width, width}};
+    return {{1, width, v, v * width}, width};
   }
 };
 
@@ -120,16 +95,16 @@ struct WeightValue {
 
   __device__ __forceinline__ explicit WeightValue(const Row<T>& row)
       : row(row), weight(row(row.task.space.weight)) {}
-  __device__ __forceinline__ WeightScan operator()(int i) const {
+  __device__ __forceinline__ WeightSum operator()(int i) const {
     const double w = weight[i];
-    return {{w, w == 0 ? 0 : w * depth_of(row, i)}};
+    return {w, w == 0 ? 0 : w * depth_of(row, i)};
   }
 };
 
 // grid: chunks, sets, 2: pieces, positives
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 2) sum_chunks(const ScoreTask<T> task) {
-  __shared__ PieceScan piece_parts[kScoreWarps];
+  __shared__ PieceSum piece_parts[kScoreWarps];
   __shared__ PositiveScan positive_parts[kScoreWarps];
   const Row<T> row(task);
   const int n = row.head().n;
@@ -143,7 +118,7 @@ __global__ void __launch_bounds__(kScoreThreads, 2) sum_chunks(const ScoreTask<T
 // grid: as above
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 2) scan_chunks(const ScoreTask<T> task) {
-  __shared__ PieceScan piece_parts[kScoreWarps], piece_before;
+  __shared__ PieceSum piece_parts[kScoreWarps], piece_before;
   __shared__ PositiveScan positive_parts[kScoreWarps], positive_before;
   const Row<T> row(task);
   const int n = row.head().n;
@@ -152,18 +127,22 @@ __global__ void __launch_bounds__(kScoreThreads, 2) scan_chunks(const ScoreTask<
     const int edges = row.edges(n);
     PieceSum* const above = row(task.space.above);
     scan_chunk(Chunk(edges), piece_parts, piece_before, row(task.space.above_tile),
-               PieceValue<T>(row, n), [=](int k, const PieceScan& sum) { above[edges - k] = sum; });
+               PieceValue<T>(row, n), [=](int k, const PieceSum& sum) { above[edges - k] = sum; });
   } else {
     PositiveSum* const ahead = row(task.space.ahead);
+    double* const depth = row(task.space.depth);
     scan_chunk(Chunk(n), positive_parts, positive_before, row(task.space.ahead_tile),
-               PositiveValue<T>(row, n), [=](int k, const PositiveScan& sum) { ahead[k] = sum; });
+               PositiveValue<T>(row, n), [=](int k, const PositiveScan& upto) {
+                 ahead[k] = upto.sum;
+                 depth[n - 1 - k] = upto.depth;
+               });
   }
 }
 
 // The weights, from the lowest positive up. grid: chunks, sets
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 2) sum_weights(const ScoreTask<T> task) {
-  __shared__ WeightScan parts[kScoreWarps];
+  __shared__ WeightSum parts[kScoreWarps];
   const Row<T> row(task);
   const int n = row.head().n;
   if (n == 0) return;
@@ -171,13 +150,13 @@ __global__ void __launch_bounds__(kScoreThreads, 2) sum_weights(const ScoreTask<
 }
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 2) scan_weights(const ScoreTask<T> task) {
-  __shared__ WeightScan parts[kScoreWarps], before;
+  __shared__ WeightSum parts[kScoreWarps], before;
   const Row<T> row(task);
   const int n = row.head().n;
   if (n == 0) return;
   WeightSum* const weights = row(task.space.weights);
   scan_chunk(Chunk(n), parts, before, row(task.space.weights_tile), WeightValue<T>(row),
-             [=](int i, const WeightScan& sum) { weights[i] = sum; });
+             [=](int i, const WeightSum& sum) { weights[i] = sum; });
 }
 
 }  // namespace drsl::cuda

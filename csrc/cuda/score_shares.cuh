@@ -27,13 +27,13 @@ __device__ __forceinline__ PositivesSeen positives_seen(const Row<T>& row, int n
   const PositiveSum to_hi = ahead[hi - 1], to_lo = lo > 0 ? ahead[lo - 1] : PositiveSum{};
   const double hi_sums[4] = {to_hi.count, to_hi.moment, to_hi.value, to_hi.value_moment};
   const double lo_sums[4] = {to_lo.count, to_lo.moment, to_lo.value, to_lo.value_moment};
-  const double at = ahead[n - 1 - i].depth;
+  const double at = row(row.task.space.depth)[i];
   return {window(at, 1, lo_sums, hi_sums), window(at, 1, lo_sums + 2, hi_sums + 2)};
 }
 
 // Rank & Sort, a warp a positive. grid: chunks, sets
 template <class T>
-__global__ void __launch_bounds__(kScoreThreads, 2) share_rank_sort(const ScoreTask<T> task) {
+__global__ void __launch_bounds__(kScoreThreads, 4) share_rank_sort(const ScoreTask<T> task) {
   __shared__ double parts[2][kScoreWarps];
   const Row<T> row(task);
   const ScoreSpace<T>& space = task.space;
@@ -70,15 +70,15 @@ __global__ void __launch_bounds__(kScoreThreads, 2) share_rank_sort(const ScoreT
 
 struct LeastValue {
   const double *false_positives, *seen;
-  __device__ __forceinline__ LeastScan operator()(int i) const {
-    return {{false_positives[i] / (seen[i] + false_positives[i]), 1}};
+  __device__ __forceinline__ LeastSum operator()(int i) const {
+    return {false_positives[i] / (seen[i] + false_positives[i]), 1};
   }
 };
 
 // AP and aLRP: what each positive sees, and the least error of the chunk. grid: chunks, sets
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 2) see(const ScoreTask<T> task) {
-  __shared__ LeastScan parts[kScoreWarps];
+  __shared__ LeastSum parts[kScoreWarps];
   const Row<T> row(task);
   const ScoreSpace<T>& space = task.space;
   const int n = row.head().n;
@@ -111,7 +111,7 @@ __device__ __forceinline__ double keep_share(const Row<T>& row, double mean, int
 // grid: chunks, sets
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 2) share_ap(const ScoreTask<T> task) {
-  __shared__ LeastScan parts[kScoreWarps], before;
+  __shared__ LeastSum parts[kScoreWarps], before;
   __shared__ double of_warp[kScoreWarps];
   const Row<T> row(task);
   const ScoreSpace<T>& space = task.space;
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kScoreThreads, 2) share_ap(const ScoreTask<T> 
     const Chunk chunk(n);
     if (task.interpolated)
       scan_chunk(chunk, parts, before, row(space.least_tile), LeastValue{fp, seen},
-                 [&](int i, const LeastScan& upto) {
+                 [&](int i, const LeastSum& upto) {
                    loss += keep_share(row, mean, i, ap_share(fp[i], seen[i], upto.least));
                  });
     else

@@ -8,6 +8,24 @@
 
 namespace drsl::cuda {
 
+// first[r] = count_ahead(n[r], x ↦ ahead(r, x)), n[r] ≤ most: loads do not wait for those of another r.
+template <int K, class Ahead>
+__device__ __forceinline__ void count_together(int64_t most, const int (&n)[K], int (&first)[K],
+                                               Ahead ahead) {
+#pragma unroll
+  for (int r = 0; r < K; ++r) first[r] = 0;
+  int64_t step = 1;
+  while (step * 2 <= most) step *= 2;
+#pragma unroll 1
+  for (; step > 0; step /= 2) {
+#pragma unroll
+    for (int r = 0; r < K; ++r) {
+      const int64_t next = first[r] + step;
+      if (next <= n[r] && ahead(r, int(next - 1))) first[r] = int(next);
+    }
+  }
+}
+
 // Buffer 0 or 1 holds the order of n keys.
 __device__ __forceinline__ bool ends_in_one(int n) {
   bool one = false;
@@ -65,19 +83,22 @@ __global__ void __launch_bounds__(kScoreThreads, 4)
   const Chunk chunk(n);
 #pragma unroll 1
   for (int k = chunk.first + int(threadIdx.x); k < chunk.end; k += kScoreThreads) {
-    const int64_t own = k / run * run, group = own / (run * kMergeRuns) * (run * kMergeRuns);
+    const int64_t own = k / run, group = own / kMergeRuns * kMergeRuns;
     const Key key = from.key[k];
-    int64_t at = group + (k - own);
-#pragma unroll 1
+    const Key* other[kMergeRuns];
+    Key bound[kMergeRuns];
+    int count[kMergeRuns], before[kMergeRuns];
+#pragma unroll
     for (int r = 0; r < kMergeRuns; ++r) {
-      const int64_t begin = group + r * run;
-      if (begin >= n) break;
-      if (begin == own) continue;
-      const Key* const other = from.key + begin;
-      const int count = int(n - begin < run ? n - begin : run);
-      const Key bound = key + (begin < own);  // equal keys of runs before go first, too
-      at += count_ahead(count, [=](int x) { return other[x] < bound; });
+      const int64_t begin = (group + r) * run, rest = n - begin < run ? n - begin : run;
+      other[r] = from.key + begin;
+      bound[r] = key + (group + r < own);  // equal keys of runs before go first, too
+      count[r] = group + r == own || rest < 0 ? 0 : int(rest);
     }
+    count_together(run, count, before, [&](int r, int x) { return other[r][x] < bound[r]; });
+    int64_t at = group * run + (k - own * run);
+#pragma unroll
+    for (int r = 0; r < kMergeRuns; ++r) at += before[r];
     to.key[at] = key;
     to.item[at] = from.item[k];
   }

@@ -27,27 +27,25 @@ template <bool kUp, class T>
 struct Sources {
   static constexpr int kChannels = kUp ? 1 : 2;
   using Moments = Sums<2 * kChannels>;  // a, a · coordinate for each channel
-  const PositiveSum* ahead;
-  const double* amount;  // w, or 1 − t beside 1
+  const double *depth, *amount;         // amount: w, or 1 − t beside 1
   const int32_t *rank, *by_rank;
   int n;
   double total;
 
   __device__ __forceinline__ Sources(const Row<T>& row, int n)
-      : ahead(row(row.task.space.ahead)),
+      : depth(row(row.task.space.depth)),
         amount(row(kUp ? row.task.space.sort_weight : row.task.space.value)),
         rank(row(row.task.space.rank)),
         by_rank(row(row.task.space.by_rank)),
         n(n),
-        total(ahead[n - 1].depth) {}
+        total(depth[0]) {}
   __device__ __forceinline__ int turned(int k, bool turn) const { return turn ? n - 1 - k : k; }
   __device__ __forceinline__ int at_place(int p) const { return turned(p, !kUp); }
   __device__ __forceinline__ int place(int i) const { return turned(i, !kUp); }
   __device__ __forceinline__ int rank_of(int i) const { return turned(rank[i], kUp); }
   __device__ __forceinline__ int at_rank(int r) const { return by_rank[turned(r, kUp)]; }
   __device__ __forceinline__ double coordinate(int i) const {
-    const double depth = ahead[n - 1 - i].depth;
-    return kUp ? total - depth : depth;
+    return kUp ? total - depth[i] : depth[i];
   }
   __device__ __forceinline__ Moments moments(int i) const {
     const double c = coordinate(i), a = amount[i];
@@ -107,7 +105,7 @@ __global__ void __launch_bounds__(kScoreThreads, 2) fill_table(const ScoreTask<T
 
 // Rows become the sums of those before them. grid: columns, sets
 template <int kNumbers, class T>
-__global__ void __launch_bounds__(kScoreThreads, 4) sum_table(const ScoreTask<T> task) {
+__global__ void __launch_bounds__(kScoreThreads, 2) sum_table(const ScoreTask<T> task) {
   const Row<T> row(task);
   const int n = row.head().n;
   if (n == 0) return;
@@ -116,7 +114,7 @@ __global__ void __launch_bounds__(kScoreThreads, 4) sum_table(const ScoreTask<T>
   if (x >= width) return;
   double* at = row(task.space.table) + x;
   double before = 0;
-  constexpr int kAhead = 8;  // loads that do not wait for one another
+  constexpr int kAhead = 16;  // loads that do not wait for one another
 #pragma unroll 1
   for (int r = 0; r <= shape.side; r += kAhead) {
     double own[kAhead];
@@ -150,9 +148,8 @@ __device__ __forceinline__ Sums<Sources<kUp, T>::kChannels> sum_window(
   const double at = sources.coordinate(q);
   for (int r = base + lane_index(); r < limit; r += 32) {
     const int i = sources.at_rank(r), p = sources.place(i);
-    if (p >= hi) continue;
     const Moments m = sources.moments(i);
-    const double h = p < lo ? 1.0 : 0.5 + (at - sources.coordinate(i));
+    const double h = p < lo ? 1.0 : p < hi ? 0.5 + (at - sources.coordinate(i)) : 0.0;
 #pragma unroll
     for (int c = 0; c < kChannels; ++c) result.v[c] += m.v[2 * c] * h;
   }

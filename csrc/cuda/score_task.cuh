@@ -17,6 +17,7 @@
 
 #include "cuda/block_sort.cuh"
 #include "cuda/plan.h"
+#include "cuda/score_sums.cuh"
 
 namespace drsl::cuda {
 
@@ -28,12 +29,12 @@ constexpr int64_t kScoreChunk = 24, kScoreBlocks = 5, kScoreTile = 16;
 constexpr int kTableBits = 3, kTableSide = 6, kSplitters = 8;
 constexpr int64_t kScoreMemory = 1 << 16;
 #else
-constexpr int64_t kScoreChunk = 1024;      // entries of a block, at least
+constexpr int64_t kScoreChunk = 256;       // entries of a block, at least
 constexpr int64_t kScoreBlocks = 1056;     // of a row, at most: eight for each multiprocessor
 constexpr int64_t kScoreTile = 1024;       // keys that one block sorts
 constexpr int kTableBits = 7;              // positives of a side of a table's cell: 2^7 at least
 constexpr int kTableSide = 512;            // cells of a side of a table, at most
-constexpr int kSplitters = 1024;           // edges that a block keeps in shared memory
+constexpr int kSplitters = 512;            // edges that a block keeps in shared memory
 constexpr int64_t kScoreMemory = 1 << 30;  // of all sets that are handled together, or one set's
 #endif
 constexpr int kMergeRuns = 8;  // sorted runs that become one
@@ -50,23 +51,6 @@ struct Found {
   int positives, bad;
 };
 
-// Σ a over pieces from the highest down to this, Σ a · depth, and the depth where this begins. Depths are
-// counted down from the highest edge in units of 2δ; what is wider than a ramp is closed to 1, so that
-// differences of these sums keep their digits.
-struct PieceSum {
-  double amount, moment, depth;
-};
-// The same over positives, from the highest down: how many, Σ depth, Σ v, Σ v · depth.
-struct PositiveSum {
-  double count, moment, value, value_moment, depth;
-};
-struct WeightSum {
-  double weight, moment;  // Σ w, Σ w · depth over positives, from the lowest up
-};
-struct LeastSum {
-  double least;
-  int64_t any;  // 0: least of nothing
-};
 // What a negative is charged with: base + rise · (how far above the beginning of its piece, in 2δ)
 struct Charge {
   double base, rise;
@@ -81,6 +65,7 @@ struct ScoreSpace {
   int32_t* column;                                                   // [n] left to right
   SortBuffer<Key> score_key0, score_key1, target_key0, target_key1;  // [n], to and fro
   double *score, *value;              // [n] s_i; v_i: 1 − t_i, or the regression loss
+  double* depth;                      // [n] among positives
   int32_t* from_left;                 // [n] its place among the positives from left to right
   int32_t* place;                     // [n] the inverse of that
   int32_t *low, *high;                // [n] H(s_j − s_i) is 0 for j < low, full for j ≥ high
@@ -93,7 +78,8 @@ struct ScoreSpace {
   uint32_t* amount;                   // [2 n + 1] negatives of a piece
   unsigned long long* moment;         // [2 n + 1] Σ of how far above its beginning, fixed point
   PieceSum *above, *above_tile;       // [2 n + 1], [blocks]
-  PositiveSum *ahead, *ahead_tile;    // [n] from the highest down, [blocks]
+  PositiveSum* ahead;                 // [n] from the highest down
+  PositiveScan* ahead_tile;           // [blocks]
   WeightSum *weights, *weights_tile;  // [n] from the lowest up, [blocks]
   LeastSum* least_tile;               // [blocks]
   double *false_positives, *seen, *own, *weight;  // [n]
