@@ -331,6 +331,8 @@ def test_the_sanitizers_cases_run():
     for case in sanitizer_cases.CASES.values():
         if case[1] <= 300:
             assert sanitizer_cases.run(*case, "cpu") is not None
+    for case in sanitizer_cases.SCORES.values():
+        assert sanitizer_cases.run_scores(*case, "cpu").isfinite().all()
 
 
 def bench(tmp_path, capsys, *arguments):
