@@ -7,41 +7,38 @@
 
 namespace drsl::cuda {
 
-// The numbers of the positives by score. grid: chunks, sets
+// What is known of positive i by itself.
 template <class T>
-__global__ void __launch_bounds__(kScoreThreads, 4) arrange_positives(const ScoreTask<T> task) {
-  const Row<T> row(task);
-  const ScoreHead head = row.head();
+__device__ __forceinline__ void arrange_positive(const Row<T>& row, int i, int from, double score) {
+  const ScoreTask<T>& task = row.task;
   const ScoreSpace<T>& space = task.space;
-  const int32_t* const column = row(space.column);
-  const int64_t first = row.set * task.regressions;
-  if (head.bad && task.loss == ScoreLoss::kAlrp) {  // no order but that from left to right
-    const Chunk chunk(task.by_column ? head.found : task.regressions);
-    for (int i = chunk.first + int(threadIdx.x); i < chunk.end; i += kScoreThreads) {
-      const int at = task.by_column ? column[i] : i;
-      task.order[first + i] = at;
-      task.rank[first + at] = std::numeric_limits<T>::quiet_NaN();
-    }
+  const int column = row(space.column)[from];
+  row(space.score)[i] = score;
+  row(space.from_left)[i] = from;
+  row(space.place)[from] = i;
+  double value = 0;
+  if (task.loss == ScoreLoss::kRankSort) value = 1 - double(row.targets()[column]);
+  if (task.loss == ScoreLoss::kAlrp) {
+    const int64_t first = row.set * task.regressions, at = task.by_column ? column : from;
+    value = double(task.regression[first + at]);
+    task.order[first + i] = at;
+    const bool finite = fabs(value) <= std::numeric_limits<double>::max();
+    if (!finite) atomicOr(&row(space.head)->nonfinite, 1);
+    value = finite ? value : 0;
   }
-  const auto sorted = sorted_scores(row, head.n);
-  const Chunk chunk(head.n);
-#pragma unroll 1
+  row(space.value)[i] = value;
+}
+
+// A bad row has no order but that from left to right.
+template <class T>
+__device__ __forceinline__ void leave_unordered(const Row<T>& row, int found) {
+  const ScoreTask<T>& task = row.task;
+  const int64_t first = row.set * task.regressions;
+  const Chunk chunk(task.by_column ? found : task.regressions);
   for (int i = chunk.first + int(threadIdx.x); i < chunk.end; i += kScoreThreads) {
-    const int from = sorted.item[i];
-    row(space.score)[i] = double(number_of<T>(sorted.key[i]));
-    row(space.from_left)[i] = from;
-    row(space.place)[from] = i;
-    double value = 0;
-    if (task.loss == ScoreLoss::kRankSort) value = 1 - double(row.targets()[column[from]]);
-    if (task.loss == ScoreLoss::kAlrp) {
-      const int at = task.by_column ? column[from] : from;
-      value = double(task.regression[first + at]);
-      task.order[first + i] = at;
-      const bool finite = fabs(value) <= std::numeric_limits<double>::max();
-      if (!finite) atomicOr(&row(space.head)->nonfinite, 1);
-      value = finite ? value : 0;
-    }
-    row(space.value)[i] = value;
+    const int at = task.by_column ? row(task.space.column)[i] : i;
+    task.order[first + i] = at;
+    task.rank[first + at] = std::numeric_limits<T>::quiet_NaN();
   }
 }
 
@@ -54,14 +51,14 @@ __device__ __forceinline__ double finite_edge(double x) {
 template <class T>
 __device__ __forceinline__ void locate_ramp(const Row<T>& row, int n, int i) {
   const ScoreSpace<T>& space = row.task.space;
-  const double* const score = row(space.score);
-  const double delta = row.task.delta, own = score[i];
+  const auto* const key = sorted_scores(row, n).key;
+  const double delta = row.task.delta, own = double(number_of<T>(key[i]));
   const double begin = own - delta, end = end_of_ramp(own, delta);
   const bool hard = row.hard();
   const int all[4] = {n, n, hard ? 0 : n, hard ? 0 : n};
   int ahead[4];
   count_together(n, all, ahead, [=](int which, int k) {
-    const double s = score[k];
+    const double s = double(number_of<T>(key[k]));
     if (which == 0) return s < begin;
     if (which == 1) return hard ? s <= end : s < end;
     // of equal edges those come first where a ramp begins
@@ -83,39 +80,46 @@ __device__ __forceinline__ void locate_ramp(const Row<T>& row, int n, int i) {
   row(space.ended)[full] = i + 1;
 }
 
-// Where positive i stands by target, and who has a smaller one.
-template <class T>
-__device__ __forceinline__ void locate_target(const Row<T>& row, int n, int i) {
-  const ScoreSpace<T>& space = row.task.space;
-  const auto sorted = sorted_targets(row, n);
-  const auto* const key = sorted.key;
-  const auto own = key[i];
-  const int at = row(space.place)[sorted.item[i]], all[2] = {n, n};
-  int ahead[2];
-  count_together(n, all, ahead,
-                 [=](int which, int k) { return which == 0 ? key[k] < own : key[k] <= own; });
-  row(space.by_rank)[i] = at;
-  row(space.rank)[at] = i;
-  row(space.below)[at] = ahead[0];
-  row(space.upto)[at] = ahead[1];
-}
-
 // grid: chunks, sets
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 4) locate_positives(const ScoreTask<T> task) {
   const Row<T> row(task);
   const ScoreSpace<T>& space = task.space;
-  const int n = row.head().n;
+  const ScoreHead head = row.head();
+  const int n = head.n;
+  if (head.bad && task.loss == ScoreLoss::kAlrp) leave_unordered(row, head.found);
+  const auto sorted = sorted_scores(row, n);
   const Chunk chunk(n);
 #pragma unroll 1
   for (int i = chunk.first + int(threadIdx.x); i < chunk.end; i += kScoreThreads) {
+    arrange_positive(row, i, sorted.item[i], double(number_of<T>(sorted.key[i])));
     locate_ramp(row, n, i);
     for (int m = 2 * i; m <= 2 * i + (i == n - 1 ? 2 : 1); ++m) {
       row(space.amount)[m] = 0;
       row(space.moment)[m] = 0;
     }
     if (i == 0) row(space.ended)[0] = 0;
-    if (task.loss == ScoreLoss::kRankSort) locate_target(row, n, i);
+  }
+}
+
+// Where the positives stand by target, and how many have a smaller one.
+template <class T>
+__device__ __forceinline__ void locate_targets(const Row<T>& row, int n) {
+  const ScoreSpace<T>& space = row.task.space;
+  const auto sorted = sorted_targets(row, n);
+  const auto* const key = sorted.key;
+  const Chunk chunk(n);
+#pragma unroll 1
+  for (int i = chunk.first + int(threadIdx.x); i < chunk.end; i += kScoreThreads) {
+    const auto own = key[i];
+    const int at = row(space.place)[sorted.item[i]], all[2] = {n, n};
+    int ahead[2];
+    count_together(n, all, ahead,
+                   [=](int which, int k) { return which == 0 ? key[k] < own : key[k] <= own; });
+    row(space.by_rank)[i] = at;
+    row(space.rank)[at] = i;
+    row(space.below)[at] = ahead[0];
+    row(space.upto)[at] = ahead[1];
   }
 }
 
@@ -143,13 +147,18 @@ __device__ __forceinline__ void add_to_pieces(bool have, int m, unsigned long lo
   }
 }
 
-// The piece of every entry that takes part, and what negatives add to theirs. grid: chunks, sets
+// The piece of every entry that takes part, and what negatives add to theirs; targets meanwhile.
+// grid: chunks, sets, 2 if targets are sorted
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 4) count_negatives(const ScoreTask<T> task) {
   __shared__ double splitter[kSplitters];
   const Row<T> row(task);
   const int n = row.head().n;
   if (n == 0) return;
+  if (blockIdx.z == 1) {
+    locate_targets(row, n);
+    return;
+  }
   const double* const edge = row(task.space.edge);
   const int edges = row.edges(n), stride = (edges + kSplitters - 1) / kSplitters;
   const int splitters = (edges + stride - 1) / stride;

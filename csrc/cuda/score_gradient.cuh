@@ -6,6 +6,41 @@
 
 namespace drsl::cuda {
 
+// What the shares are summed up to, in two kernels: prefix sums over the weights, from the lowest positive
+// up, and the table of what mis-sorted ones are charged with. grid: blocks, sets, 2 or 3: the losses,
+// weights, and a table
+template <class T>
+__global__ void __launch_bounds__(kScoreThreads, 2)
+    sum_shares(const ScoreTask<T> task, int blocks) {
+  __shared__ TableShared<typename Sources<true, T>::Moments> shared;
+  __shared__ WeightSum parts[kScoreWarps];
+  __shared__ double of_warp[2][kScoreWarps];
+  const Row<T> row(task);
+  const int n = row.head().n;
+  if (blockIdx.z == 0) {
+    if (blockIdx.x == 0) finish_losses(row, blocks, of_warp);
+  } else if (n > 0 && blockIdx.z == 1) {
+    sum_chunk(Chunk(n), parts, row(task.space.weights_tile), WeightValue<T>(row));
+  } else if (n > 0) {
+    fill_table<true>(row, n, shared);
+  }
+}
+
+// grid: blocks, sets, 1 or 2: weights, and a table
+template <class T>
+__global__ void __launch_bounds__(kScoreThreads, 2) scan_shares(const ScoreTask<T> task) {
+  __shared__ WeightSum parts[kScoreWarps], before;
+  const Row<T> row(task);
+  const int n = row.head().n;
+  if (n == 0) return;
+  WeightSum* const weights = row(task.space.weights);
+  if (blockIdx.z == 0)
+    scan_chunk(Chunk(n), parts, before, row(task.space.weights_tile), WeightValue<T>(row),
+               [=](int i, const WeightSum& sum) { weights[i] = sum; });
+  else
+    sum_table<2>(row, n);
+}
+
 // The lines of the pieces.
 template <class T>
 __device__ __forceinline__ void charge_pieces(const Row<T>& row, int n) {

@@ -84,15 +84,6 @@ void sort_positives(const Launcher<T>& launch, int64_t columns, unsigned orders)
     launch("merge_runs", merge_runs<T>, blocks, orders, run, one);
 }
 
-template <class T>
-void sum_by_table(const Launcher<T>& launch, bool up) {
-  const int64_t side = table_side(launch.task.columns);
-  const int numbers = up ? 2 : 4;
-  launch("fill_table", up ? fill_table<true, T> : fill_table<false, T>, side, 1);
-  launch("sum_table", up ? sum_table<2, T> : sum_table<4, T>,
-         (side * numbers + kScoreThreads - 1) / kScoreThreads, 1);
-}
-
 }  // namespace
 
 template <class T>
@@ -103,23 +94,26 @@ void score_losses(const ScoreTask<T>& task, int64_t sets, cudaStream_t stream) {
   launch("find_positives", find_positives<T>, blocks, 1);
   launch("collect_positives", collect_positives<T>, blocks, 1);
   sort_positives(launch, task.columns, sorting ? 2 : 1);
-  launch("arrange_positives", arrange_positives<T>, blocks, 1);
   launch("locate_positives", locate_positives<T>, blocks, 1);
-  launch("count_negatives", count_negatives<T>, blocks, 1);
+  launch("count_negatives", count_negatives<T>, blocks, sorting ? 2 : 1);
   launch("sum_chunks", sum_chunks<T>, blocks, 2);
   launch("scan_chunks", scan_chunks<T>, blocks, 2);
   if (sorting) {
-    sum_by_table(launch, false);
+    launch("fill_table_of_errors", fill_table_of_errors<T>, blocks, 1);
+    launch("sum_table_of_errors", sum_table_of_errors<T>, blocks, 1);
     launch("share_rank_sort", share_rank_sort<T>, blocks, 1);
   } else {
     launch("see", see<T>, blocks, 1);
     launch("share", task.loss == ScoreLoss::kAp ? share_ap<T> : share_alrp<T>, blocks, 1);
   }
-  launch("finish_losses", finish_losses<T>, 1, 1, int(blocks));
-  if (!task.gradient) return;
-  launch("sum_weights", sum_weights<T>, blocks, 1);
-  launch("scan_weights", scan_weights<T>, blocks, 1);
-  if (sorting) sum_by_table(launch, true);
+  const bool gradient = task.gradient != nullptr;  // or the losses alone
+  launch("sum_shares", sum_shares<T>, gradient ? blocks : 1,
+         !gradient ? 1
+         : sorting ? 3
+                   : 2,
+         int(blocks));
+  if (!gradient) return;
+  launch("scan_shares", scan_shares<T>, blocks, sorting ? 2 : 1);
   launch("charge", charge<T>, blocks, 2);
   launch("write_gradient", write_gradient<T>, blocks, 1);
 }

@@ -27,7 +27,6 @@ __device__ __forceinline__ void scan_chunk(const Chunk& chunk, Scan* parts, Scan
   const int tiles = int(blockIdx.x);
   if (chunk.count() == 0) return;
   if (threadIdx.x == 0) before = Scan{};
-  __syncthreads();
   block_scan<kScoreThreads>(
       tiles, parts, [&](int b) { return tile[b]; },
       [&](int b, const Scan& sum) {
@@ -137,26 +136,6 @@ __global__ void __launch_bounds__(kScoreThreads, 2) scan_chunks(const ScoreTask<
                  depth[n - 1 - k] = upto.depth;
                });
   }
-}
-
-// The weights, from the lowest positive up. grid: chunks, sets
-template <class T>
-__global__ void __launch_bounds__(kScoreThreads, 2) sum_weights(const ScoreTask<T> task) {
-  __shared__ WeightSum parts[kScoreWarps];
-  const Row<T> row(task);
-  const int n = row.head().n;
-  if (n == 0) return;
-  sum_chunk(Chunk(n), parts, row(task.space.weights_tile), WeightValue<T>(row));
-}
-template <class T>
-__global__ void __launch_bounds__(kScoreThreads, 2) scan_weights(const ScoreTask<T> task) {
-  __shared__ WeightSum parts[kScoreWarps], before;
-  const Row<T> row(task);
-  const int n = row.head().n;
-  if (n == 0) return;
-  WeightSum* const weights = row(task.space.weights);
-  scan_chunk(Chunk(n), parts, before, row(task.space.weights_tile), WeightValue<T>(row),
-             [=](int i, const WeightSum& sum) { weights[i] = sum; });
 }
 
 }  // namespace drsl::cuda

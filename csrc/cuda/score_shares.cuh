@@ -155,20 +155,18 @@ __global__ void __launch_bounds__(kScoreThreads, 2) share_alrp(const ScoreTask<T
   if (threadIdx.x == 0) row(space.part)[blockIdx.x] = loss;
 }
 
-// The blocks' parts in order. grid: 1, sets
+// The parts of `blocks` blocks in order, by one block.
 template <class T>
-__global__ void __launch_bounds__(kScoreThreads, 2)
-    finish_losses(const ScoreTask<T> task, int blocks) {
-  __shared__ double of_warp[2][kScoreWarps];
-  const Row<T> row(task);
+__device__ __forceinline__ void finish_losses(const Row<T>& row, int blocks,
+                                              double (&of_warp)[2][kScoreWarps]) {
   const ScoreHead head = row.head();
 #pragma unroll
   for (int which = 0; which < 2; ++which) {
-    T* const out = which ? task.sorting : task.ranking;
+    T* const out = which ? row.task.sorting : row.task.ranking;
     if (!out) continue;
     double sum = 0;
     for (int b = int(threadIdx.x); b < blocks; b += kScoreThreads)
-      sum += row(task.space.part)[which * blocks + b];
+      sum += row(row.task.space.part)[which * blocks + b];
     sum = block_sum<kScoreThreads>(sum, of_warp[which]);
     if (threadIdx.x == 0) out[row.set] = head.bad ? T(NAN) : T(sum);
   }

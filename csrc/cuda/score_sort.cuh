@@ -64,7 +64,6 @@ __global__ void __launch_bounds__(kScoreThreads, 4) sort_tiles(const ScoreTask<T
       keys.key[first + k] = from.key[k];
       keys.item[first + k] = from.item[k];
     }
-    __syncthreads();
   }
 }
 

@@ -56,77 +56,105 @@ struct Sources {
   }
 };
 
-// table [side + 1, side]: row r ← sums of its places over ranks of the cells before a column.
-// grid: rows, sets
-template <bool kUp, class T>
-__global__ void __launch_bounds__(kScoreThreads, 2) fill_table(const ScoreTask<T> task) {
-  using Moments = typename Sources<kUp, T>::Moments;
+template <class Moments>
+struct TableShared {
+  Moments parts[kScoreWarps], staged[kScoreThreads], cells[kTableSide];
+  int column[kScoreThreads];
+};
+
+// Σ over the row's places and the ranks of each cell, to shared.cells.
+template <class Moments, class S>
+__device__ __forceinline__ void sum_cells(const S& sources, const TableShape& shape, int r,
+                                          TableShared<Moments>& shared) {
   constexpr int kOwn = (kTableSide + kScoreThreads - 1) / kScoreThreads;  // columns of a thread
-  __shared__ Moments parts[kScoreWarps], staged[kScoreThreads], cells[kTableSide];
-  __shared__ int column[kScoreThreads];
-  const Row<T> row(task);
-  const int n = row.head().n, thread = int(threadIdx.x);
-  if (n == 0) return;
-  const TableShape shape(n);
-  const int r = int(blockIdx.x);
-  if (r >= shape.side) return;
-  const Sources<kUp, T> sources(row, n);
+  const int thread = int(threadIdx.x);
+  const int begin = r << shape.shift, end = min(sources.n - begin, 1 << shape.shift);
   Moments sum[kOwn]{};
-  const int end = min(n - (r << shape.shift), 1 << shape.shift);
 #pragma unroll 1
   for (int first = 0; first < end; first += kScoreThreads) {
     const int count = min(end - first, kScoreThreads);
     __syncthreads();
     if (thread < count) {
-      const int i = sources.at_place((r << shape.shift) + first + thread);
-      column[thread] = sources.rank_of(i) >> shape.shift;
-      staged[thread] = sources.moments(i);
+      const int i = sources.at_place(begin + first + thread);
+      shared.column[thread] = sources.rank_of(i) >> shape.shift;
+      shared.staged[thread] = sources.moments(i);
     }
     __syncthreads();
 #pragma unroll 1
     for (int k = 0; k < count; ++k) {
 #pragma unroll
       for (int own = 0; own < kOwn; ++own)
-        if (column[k] == thread + own * kScoreThreads) sum[own] = sum[own].then(staged[k]);
+        if (shared.column[k] == thread + own * kScoreThreads)
+          sum[own] = sum[own].then(shared.staged[k]);
     }
   }
 #pragma unroll
   for (int own = 0; own < kOwn; ++own)
-    if (thread + own * kScoreThreads < kTableSide) cells[thread + own * kScoreThreads] = sum[own];
+    if (thread + own * kScoreThreads < kTableSide)
+      shared.cells[thread + own * kScoreThreads] = sum[own];
   __syncthreads();
-  auto* const table = reinterpret_cast<Moments*>(row(task.space.table)) + int64_t(r) * shape.side;
-  if (thread == 0) table[0] = Moments{};
-  block_scan<kScoreThreads>(
-      shape.side, parts, [&](int l) { return cells[l]; },
-      [&](int l, const Moments& upto) {
-        if (l + 1 < shape.side) table[l + 1] = upto;
-      });
 }
 
-// Rows become the sums of those before them. grid: columns, sets
+// table [side + 1, side]: row r ← sums of its places over ranks of the cells before a column. The blocks
+// of grid.x take turns.
+template <bool kUp, class T>
+__device__ __forceinline__ void fill_table(const Row<T>& row, int n,
+                                           TableShared<typename Sources<kUp, T>::Moments>& shared) {
+  using Moments = typename Sources<kUp, T>::Moments;
+  const TableShape shape(n);
+  const Sources<kUp, T> sources(row, n);
+#pragma unroll 1
+  for (int r = int(blockIdx.x); r < shape.side; r += int(gridDim.x)) {
+    sum_cells(sources, shape, r, shared);
+    Moments* const table =
+        reinterpret_cast<Moments*>(row(row.task.space.table)) + int64_t(r) * shape.side;
+    if (threadIdx.x == 0) table[0] = Moments{};
+    block_scan<kScoreThreads>(
+        shape.side, shared.parts, [&](int l) { return shared.cells[l]; },
+        [&](int l, const Moments& upto) {
+          if (l + 1 < shape.side) table[l + 1] = upto;
+        });
+  }
+}
+
+// Rows become the sums of those before them.
 template <int kNumbers, class T>
-__global__ void __launch_bounds__(kScoreThreads, 2) sum_table(const ScoreTask<T> task) {
+__device__ __forceinline__ void sum_table(const Row<T>& row, int n) {
+  constexpr int kAhead = 16;  // loads that do not wait for one another
+  const TableShape shape(n);
+  const int width = shape.side * kNumbers, threads = int(gridDim.x) * kScoreThreads;
+#pragma unroll 1
+  for (int x = int(blockIdx.x) * kScoreThreads + int(threadIdx.x); x < width; x += threads) {
+    double* at = row(row.task.space.table) + x;
+    double before = 0;
+#pragma unroll 1
+    for (int r = 0; r <= shape.side; r += kAhead) {
+      double own[kAhead];
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) own[k] = r + k < shape.side ? at[int64_t(k) * width] : 0;
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) {
+        if (r + k <= shape.side) at[int64_t(k) * width] = before;
+        before += own[k];
+      }
+      at += int64_t(kAhead) * width;
+    }
+  }
+}
+
+// For what positives see. grid: blocks, sets
+template <class T>
+__global__ void __launch_bounds__(kScoreThreads, 2) fill_table_of_errors(const ScoreTask<T> task) {
+  __shared__ TableShared<typename Sources<false, T>::Moments> shared;
   const Row<T> row(task);
   const int n = row.head().n;
-  if (n == 0) return;
-  const TableShape shape(n);
-  const int x = int(blockIdx.x) * kScoreThreads + int(threadIdx.x), width = shape.side * kNumbers;
-  if (x >= width) return;
-  double* at = row(task.space.table) + x;
-  double before = 0;
-  constexpr int kAhead = 16;  // loads that do not wait for one another
-#pragma unroll 1
-  for (int r = 0; r <= shape.side; r += kAhead) {
-    double own[kAhead];
-#pragma unroll
-    for (int k = 0; k < kAhead; ++k) own[k] = r + k < shape.side ? at[int64_t(k) * width] : 0;
-#pragma unroll
-    for (int k = 0; k < kAhead; ++k) {
-      if (r + k <= shape.side) at[int64_t(k) * width] = before;
-      before += own[k];
-    }
-    at += int64_t(kAhead) * width;
-  }
+  if (n > 0) fill_table<false>(row, n, shared);
+}
+template <class T>
+__global__ void __launch_bounds__(kScoreThreads, 2) sum_table_of_errors(const ScoreTask<T> task) {
+  const Row<T> row(task);
+  const int n = row.head().n;
+  if (n > 0) sum_table<4>(row, n);
 }
 
 // What positive q sees, in all lanes of its warp.

@@ -26,7 +26,7 @@ constexpr int kScoreThreads = kSortThreads, kScoreWarps = kScoreThreads / 32;
 // On host threads all of these are so small that tests go all ways.
 #if defined(DRSL_CUDA_ON_HOST)
 constexpr int64_t kScoreChunk = 24, kScoreBlocks = 5, kScoreTile = 16;
-constexpr int kTableBits = 3, kTableSide = 6, kSplitters = 8;
+constexpr int kTableBits = 3, kTableSide = 4, kSplitters = 8;
 constexpr int64_t kScoreMemory = 1 << 16;
 #else
 constexpr int64_t kScoreChunk = 256;       // entries of a block, at least
