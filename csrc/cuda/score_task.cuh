@@ -26,7 +26,7 @@ constexpr int kScoreThreads = kSortThreads, kScoreWarps = kScoreThreads / 32;
 // On host threads all of these are so small that tests go all ways.
 #if defined(DRSL_CUDA_ON_HOST)
 constexpr int64_t kScoreChunk = 24, kScoreBlocks = 5, kScoreTile = 16;
-constexpr int kTableBits = 3, kTableSide = 4, kSplitters = 8;
+constexpr int kTableBits = 3, kTableSide = 4, kTableAhead = 2, kSplitters = 8;
 constexpr int64_t kScoreMemory = 1 << 16;
 #else
 constexpr int64_t kScoreChunk = 256;       // entries of a block, at least
@@ -34,6 +34,7 @@ constexpr int64_t kScoreBlocks = 1056;     // of a row, at most: eight for each 
 constexpr int64_t kScoreTile = 1024;       // keys that one block sorts
 constexpr int kTableBits = 7;              // positives of a side of a table's cell: 2^7 at least
 constexpr int kTableSide = 512;            // cells of a side of a table, at most
+constexpr int kTableAhead = 16;            // rows that are loaded together
 constexpr int kSplitters = 512;            // edges that a block keeps in shared memory
 constexpr int64_t kScoreMemory = 1 << 30;  // of all sets that are handled together, or one set's
 #endif
