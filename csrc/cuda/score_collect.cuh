@@ -1,6 +1,6 @@
 #pragma once
-// Positives of a row, from left to right, in two kernels: how many there are in each chunk, and where
-// each goes. Whether all that takes part is a number comes along.
+// Positives of a row, from left to right, in two kernels: how many there are in each chunk, and
+// where each goes. Whether all that takes part is a number comes along.
 #include "cuda/score_task.cuh"
 
 namespace drsl::cuda {

@@ -1,7 +1,7 @@
 #pragma once
 // Where the ramps of the positives begin and end (core/scores/edges.h), and which piece between two
-// edges each entry lies in. All comparisons are in double, where scores and edges are exact enough for
-// no entry to be on the wrong side.
+// edges each entry lies in. All comparisons are in double, where scores and edges are exact enough
+// for no entry to be on the wrong side.
 #include "core/scores/ramp.h"
 #include "cuda/score_sort.cuh"
 
@@ -123,8 +123,8 @@ __device__ __forceinline__ void locate_targets(const Row<T>& row, int n) {
   }
 }
 
-// Adds 1 and `moment` to piece m, for the lanes of a warp that have one. Early in training all negatives
-// are in one piece, so lanes that agree add up first. Integers: any order gives the same.
+// Adds 1 and `moment` to piece m, for the lanes of a warp that have one. Early in training all
+// negatives are in one piece, so lanes that agree add up first. Integers: any order gives the same.
 __device__ __forceinline__ void add_to_pieces(bool have, int m, unsigned long long moment,
                                               uint32_t* amounts, unsigned long long* moments) {
   unsigned left = __ballot_sync(kAllLanes, have);

@@ -1,14 +1,14 @@
 #pragma once
-// The gradient by the scores. A negative in piece m is charged with Σ_i w_i H(s − s_i), which is a straight
-// line within the piece; positives are given what their shares say and, by Rank & Sort, what
-// mis-sorts them.
+// The gradient by the scores. A negative in piece m is charged with Σ_i w_i H(s − s_i), which is a
+// straight line within the piece; positives are given what their shares say and, by Rank & Sort,
+// what mis-sorts them.
 #include "cuda/score_shares.cuh"
 
 namespace drsl::cuda {
 
-// What the shares are summed up to, in two kernels: prefix sums over the weights, from the lowest positive
-// up, and the table of what mis-sorted ones are charged with. grid: blocks, sets, 2 or 3: the losses,
-// weights, and a table
+// What the shares are summed up to, in two kernels: prefix sums over the weights, from the lowest
+// positive up, and the table of what mis-sorted ones are charged with. grid: blocks, sets, 2 or 3:
+// the losses, weights, and a table
 template <class T>
 __global__ void __launch_bounds__(kScoreThreads, 2)
     sum_shares(const ScoreTask<T> task, int blocks) {

@@ -1,5 +1,5 @@
-// The kernels of a loss on scores, one after the other. Nothing waits: how many positives there are, and
-// whether a row is one of numbers, the kernels find out.
+// The kernels of a loss on scores, one after the other. Nothing waits: how many positives there
+// are, and whether a row is one of numbers, the kernels find out.
 #include <algorithm>
 
 #include "cuda/runtime.h"

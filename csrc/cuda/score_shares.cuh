@@ -1,6 +1,6 @@
 #pragma once
-// The errors of the positives, from the sums that each sees, and what it and its causes are charged with
-// (core/scores/shares.h). Weights and charges are of the mean over the positives.
+// The errors of the positives, from the sums that each sees, and what it and its causes are charged
+// with (core/scores/shares.h). Weights and charges are of the mean over the positives.
 #include "core/scores/shares.h"
 #include "cuda/score_table.cuh"
 

@@ -1,14 +1,15 @@
 #pragma once
-// Keys in ascending order, items along, stable, by the blocks of a grid: each block sorts tiles, then
-// kMergeRuns sorted runs become one at a time. An element's place is its own in its run plus, for each
-// other run, how many there go before it, a binary search. Neighbours look for nearly the same, so the
-// lanes of a warp read the same lines. Passes beyond what n needs do nothing: where the order ends up
-// follows from n.
+// Keys in ascending order, items along, stable, by the blocks of a grid: each block sorts tiles,
+// then kMergeRuns sorted runs become one at a time. An element's place is its own in its run plus,
+// for each other run, how many there go before it, a binary search. Neighbours look for nearly the
+// same, so the lanes of a warp read the same lines. Passes beyond what n needs do nothing: where
+// the order ends up follows from n.
 #include "cuda/score_task.cuh"
 
 namespace drsl::cuda {
 
-// first[r] = count_ahead(n[r], x ↦ ahead(r, x)), n[r] ≤ most: loads do not wait for those of another r.
+// first[r] = count_ahead(n[r], x ↦ ahead(r, x)), n[r] ≤ most: loads do not wait for those of
+// another r.
 template <int K, class Ahead>
 __device__ __forceinline__ void count_together(int64_t most, const int (&n)[K], int (&first)[K],
                                                Ahead ahead) {

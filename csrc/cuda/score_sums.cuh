@@ -1,10 +1,10 @@
 #pragma once
 // What prefix sums over a row of scores consist of (block_scan.cuh says what `then` is).
 //
-// Depths are counted down from the highest edge or positive in units of 2δ; what is wider than a ramp is
-// closed to 1, as no ramp reaches across, so that differences of these sums keep their digits. Each step
-// down carries its width, and `then` shifts: a moment that is counted from where a part begins becomes
-// one from where the whole begins.
+// Depths are counted down from the highest edge or positive in units of 2δ; what is wider than a
+// ramp is closed to 1, as no ramp reaches across, so that differences of these sums keep their
+// digits. Each step down carries its width, and `then` shifts: a moment that is counted from where
+// a part begins becomes one from where the whole begins.
 #include <cstdint>
 
 #include "cuda/launch.h"

@@ -2,13 +2,13 @@
 // Sums over score and target at once, for Rank & Sort's sorting error. For positive q, a window of
 // places by score and a limit by target,
 //
-//   kUp = false:  M(q) = Σ_j H(s_j − s_q) [t_j < t_q], and the same of H (1 − t_j)        from above
-//   kUp = true:   charge(q) = Σ_i w_i H(s_q − s_i) [t_q < t_i]                           from below
+//   kUp = false:  M(q) = Σ_j H(s_j − s_q) [t_j < t_q], and of H (1 − t_j)        from above
+//   kUp = true:   charge(q) = Σ_i w_i H(s_q − s_i) [t_q < t_i]                     from below
 //
-// Places and targets are cut into cells of 128 each, of n / 512 if that is more. A table has the sums
-// over all cells before one, in both directions; what a window has beyond them, less than a cell on
-// each of three sides, is summed by a warp: 1.5 cells on average, all of it streaming. That is less work
-// than merging by target up to n of some 10⁵, and two kernels instead of two a level.
+// Places and targets are cut into cells of 128 each, of n / 512 if that is more. A table has the
+// sums over all cells before one, in both directions; what a window has beyond them, less than a
+// cell on each of three sides, is summed by a warp: 1.5 cells on average, all of it streaming. That
+// is less work than merging by target up to n of some 10⁵, and two kernels instead of two a level.
 #include "cuda/score_scan.cuh"
 
 namespace drsl::cuda {
@@ -22,7 +22,8 @@ struct TableShape {
   }
 };
 
-// Positives as the sums see them: from above by score and by target ascending, or the other way round.
+// Positives as the sums see them: from above by score and by target ascending, or the other way
+// round.
 template <bool kUp, class T>
 struct Sources {
   static constexpr int kChannels = kUp ? 1 : 2;
@@ -95,8 +96,8 @@ __device__ __forceinline__ void sum_cells(const S& sources, const TableShape& sh
   __syncthreads();
 }
 
-// table [side + 1, side]: row r ← sums of its places over ranks of the cells before a column. The blocks
-// of grid.x take turns.
+// table [side + 1, side]: row r ← sums of its places over ranks of the cells before a column. The
+// blocks of grid.x take turns.
 template <bool kUp, class T>
 __device__ __forceinline__ void fill_table(const Row<T>& row, int n,
                                            TableShared<typename Sources<kUp, T>::Moments>& shared) {

@@ -1,9 +1,10 @@
 #pragma once
 // A row of scores on a GPU, and everything that is known of it between two kernels.
 //
-// A row is spread over the blocks of a grid, sets over grid.y. The number of positives n is known to
-// the device alone: grids are as for n = N, each block takes an equal chunk of what there really is, and
-// blocks that are left without work are over at once. Where everything lies is known from N: a slab a set.
+// A row is spread over the blocks of a grid, sets over grid.y. The number of positives n is known
+// to the device alone: grids are as for n = N, each block takes an equal chunk of what there really
+// is, and blocks that are left without work are over at once. Where everything lies is known from
+// N: a slab a set.
 //
 //   collect    positives, left to right                     score_collect.cuh
 //   sort       by score, and by target                      score_sort.cuh
