@@ -75,12 +75,13 @@ def everything(loss, scores, targets, regression, delta):
 
 
 # Sorted in a tile, merged once, twice; a table of one cell, of some, of cells that are longer.
-SIZES = ((400, 15), (400, 60), (900, 300), (64, 64), (1300, 1290))
+SIZES = [pytest.param(s, marks=pytest.mark.sanitized, id=str(s))
+         for s in ((400, 15), (400, 60), (900, 300), (64, 64))]  # fmt: skip
+SIZES += [pytest.param((1300, 1290), id="(1300, 1290)")]
 
 
-@pytest.mark.sanitized
 @LOSS
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", SIZES)
 def test_long_rows_match_the_cpu(size, loss):
     for k, delta in enumerate((0.5, 0.0, 0.01, 30.0)):
         given = row(*size)
@@ -91,8 +92,7 @@ def test_long_rows_match_the_cpu(size, loss):
             assert_close(value, other, SAME[F64].grad)
 
 
-@pytest.mark.sanitized
-@DTYPE
+@pytest.mark.parametrize("dtype", [F64, pytest.param(F32, marks=pytest.mark.sanitized)], ids=str)
 @LOSS
 def test_all_orders_give_the_same_bits(loss, dtype):
     given = row(700, 150, dtype=dtype)
