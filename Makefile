@@ -52,9 +52,9 @@ gpu:  ## with a GPU and nothing else: builds, tests, sanitizer, benchmark, in 8 
 	@$(PYTHON) tools/gpu $(GPU_ARGS)
 
 # Without a GPU: g++ compiles the kernels, whose threads take turns. `make test` runs the first of these.
-KERNEL_TESTS := tests/test_host_kernels.py
+KERNEL_TESTS := tests/test_host_kernels.py tests/test_host_scores.py
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
-	degenerate.py extremes.py properties.py gradients.py)
+	degenerate.py extremes.py properties.py gradients.py scores.py)
 
 host: build $(EDITABLE)  ## the operators' tests, run by the CUDA kernels on host threads; HOST_ORDER=warp
 	$(PY) -m pytest --on-host-threads=$(HOST_ORDER) -k "not reference" $(OPERATOR_TESTS) $(PYTEST_ARGS)

@@ -114,9 +114,12 @@ class _EagerRankSort(torch.autograd.Function):
             gradients = _run(RANK_SORT_LOSS, *ctx.saved_tensors, ctx.delta, True, not alike)[2:]
         if alike:
             return _finish(ctx, _times(gradients[0], by_ranking)), None, None
-        pairs = zip(gradients, (by_ranking, by_sorting), strict=True)
-        first, *other = [_times(gradient, by) for gradient, by in pairs if by is not None]
-        return _finish(ctx, first.add_(other[0]) if other else first), None, None
+        if by_ranking is None or by_sorting is None:
+            by, gradient = (by_ranking, 0) if by_sorting is None else (by_sorting, 1)
+            return _finish(ctx, _times(gradients[gradient], by)), None, None
+        total = _times(gradients[0], by_ranking)
+        total.addcmul_(gradients[1], by_sorting.detach()[..., None])
+        return _finish(ctx, total), None, None
 
 
 class _EagerOneLoss(torch.autograd.Function):

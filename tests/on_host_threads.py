@@ -19,7 +19,15 @@ from pathlib import Path
 import torch
 
 ORDERS = ("forward", "reverse", "shuffle", "warp")
-OPERATORS = ("pairwise", "rank_sort", "redistribute", "embedding_loss")
+OPERATORS = (
+    "pairwise",
+    "rank_sort",
+    "redistribute",
+    "embedding_loss",
+    "rank_sort_loss",
+    "ap_loss",
+    "alrp_loss",
+)
 VARIANT = os.environ.get("DRSL_HOST_VARIANT", "plain")  # or sanitized, coverage
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cases_scores import LOSSES, detector, run
 from drsl_cuda import functional
 from running import loss_and_grads
 from tolerances import F32, F64, SAME, assert_close
@@ -105,3 +106,81 @@ def test_the_device_of_the_tensors_is_used_not_the_current_one():
     assert got[1].device.index == 1
     assert_close(got[0], wanted[0], SAME[F32].loss)
     assert_close(got[1], wanted[1], SAME[F32].grad)
+
+
+# ------------------------------------------------------------------------------- scores
+
+
+def scores_and_targets(entries=60_000, positives=700, seed=0):
+    scores, targets = detector(entries, positives, seed=seed)
+    regression = torch.linspace(0, 1, positives, device="cuda")
+    return *(torch.as_tensor(v, dtype=F32, device="cuda") for v in (scores, targets)), regression
+
+
+def score_step(leaf, targets, regression):
+    """All losses on scores: what they return, and the gradient of their sum."""
+    results = [r for loss in LOSSES for r in run(loss, leaf, targets, regression, 0.5)]
+    total = sum(r for r in results if r.requires_grad)
+    return [*(r.detach() for r in results), *torch.autograd.grad(total, leaf)]
+
+
+def test_cuda_and_cpu_agree_on_scores():
+    scores, targets, regression = scores_and_targets()
+    on_gpu = score_step(scores.double().requires_grad_(), targets.double(), regression.double())
+    given = (v.cpu().double() for v in (targets, regression))
+    on_cpu = score_step(scores.cpu().double().requires_grad_(), *given)
+    for got, wanted in zip(on_gpu, on_cpu, strict=True):
+        assert got.is_cuda
+        assert_close(got, wanted, SAME[F64].grad)
+
+
+def test_losses_on_scores_never_wait_for_the_device():
+    scores, targets, regression = scores_and_targets()
+    leaf = scores.requires_grad_()
+    wanted = score_step(leaf, targets, regression)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        got = score_step(leaf, targets, regression)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(map(torch.equal, got, wanted))
+
+
+def test_captured_losses_on_scores_replay_on_other_numbers_of_positives():
+    scores, targets, _ = scores_and_targets()
+    leaf = scores.clone().requires_grad_()
+    sets = leaf.detach()[None].clone().requires_grad_()
+
+    def step():
+        results = [
+            *run("rank_sort", leaf, targets, None, 0.5),
+            *run("ap", leaf, targets, None, 1.0),
+        ]
+        by_set = functional.alrp_loss(sets, targets[None], regression_of_all)[0]
+        (grad,) = torch.autograd.grad(sum(results), leaf)
+        return [*(r.detach() for r in results), grad, *torch.autograd.grad(by_set.sum(), sets)]
+
+    regression_of_all = torch.rand(1, scores.numel(), device="cuda")
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = step()
+    for positives in (0, 1, 5000, 60_000):
+        other, other_targets, _ = scores_and_targets(positives=positives, seed=positives)
+        with torch.no_grad():
+            leaf.copy_(other), sets.copy_(other[None]), targets.copy_(other_targets)
+        graph.replay()
+        got = [v.clone() for v in outputs]
+        assert all(map(torch.equal, got, step()))
+
+
+def test_a_wrong_number_of_regression_losses_is_nan_on_a_gpu():
+    scores, targets, regression = scores_and_targets(1000, 30)
+    loss, rank, _ = functional.alrp_loss(scores, targets, regression[:-1])
+    assert loss.isnan() and rank.isnan().all()

@@ -21,6 +21,7 @@ if not (ROOT / "bench/gpu.py").exists():
     pytest.skip("the benchmark is not part of this copy", allow_module_level=True)
 sys.path += [str(ROOT / "tools/gpu"), str(ROOT / "tools"), str(ROOT / "bench")]
 
+import against_sort  # noqa: E402
 import floors  # noqa: E402
 import gpu  # noqa: E402
 import kernel_report  # noqa: E402
@@ -331,12 +332,27 @@ def test_the_sanitizers_cases_run():
     for case in sanitizer_cases.CASES.values():
         if case[1] <= 300:
             assert sanitizer_cases.run(*case, "cpu") is not None
+    for case in sanitizer_cases.SCORES.values():
+        assert sanitizer_cases.run_scores(*case, "cpu").isfinite().all()
 
 
 def bench(tmp_path, capsys, *arguments):
     out = tmp_path / "benchmark.json"
     status = gpu.main(["--device", "cpu", "--quick", "--out", str(out), *arguments])
     return status, json.loads(out.read_text())["cases"], capsys.readouterr().out
+
+
+def test_losses_on_scores_are_measured_where_there_is_no_gpu(tmp_path, capsys):
+    out = tmp_path / "scores.json"
+    status = against_sort.main(
+        ["--device", "cpu", "--quick", "--seconds", "0.01", "--out", str(out)]
+    )
+    said, results = capsys.readouterr().out, json.loads(out.read_text())
+    assert status == 0, said
+    assert said.count(" sorts,") + said.count(" sorts;") == 2 * len(against_sort.LOSSES)
+    for found in results:
+        assert max(found["errors"].values()) < 1e-4
+        assert set(found["ms"]) == {"sort", *against_sort.LOSSES}
 
 
 def test_the_benchmark_runs_where_there_is_no_gpu(tmp_path, capsys):

@@ -31,6 +31,30 @@ CASES = {
     "one row": (1, 1, None, 8, 1, torch.float32, {}),
 }
 
+# name: (sets, entries, positives, dtype, delta)
+SCORES = {
+    "scores": (1, 3001, 150, torch.float32, 0.5),
+    "scores, exact step": (1, 3001, 150, torch.float64, 0.0),
+    "scores, many positives": (1, 5003, 4500, torch.float32, 0.5),
+    "scores, sets": (3, 301, 0, torch.float32, 0.5),
+}
+
+
+def run_scores(sets, entries, positives, dtype, delta, device):
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(sets, entries, generator=generator)
+    targets = torch.where(torch.arange(entries) % 5 == 0, -1.0, 0.0).repeat(sets, 1)
+    for s in range(sets):  # one positive more in each set
+        chosen = torch.randperm(entries, generator=generator)[: positives + s]
+        targets[s, chosen] = torch.rand(len(chosen), generator=generator) + 0.01
+    regression = torch.rand(sets, entries, generator=generator)
+    scores, targets, regression = (t.to(dtype).to(device) for t in (scores, targets, regression))
+    scores.requires_grad_()
+    ranking, sorting = functional.rank_sort_loss(scores, targets, delta)
+    alrp = functional.alrp_loss(scores, targets, regression, delta)[0]
+    (ranking + sorting + functional.ap_loss(scores, targets, delta) + alrp).sum().backward()
+    return scores.grad.cpu()
+
 
 def run(sets, B, G, D, classes, dtype, options, device):
     generator = torch.Generator().manual_seed(0)
@@ -77,6 +101,11 @@ def stages(x, r, labels, gallery_labels, own, exclude, distance, cosine):
 def main(device="cuda"):
     for name, case in CASES.items():
         run(*case, device)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        print(f"case {name} done", flush=True)
+    for name, case in SCORES.items():
+        run_scores(*case, device)
         if device == "cuda":
             torch.cuda.synchronize()
         print(f"case {name} done", flush=True)

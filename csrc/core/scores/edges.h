@@ -15,13 +15,9 @@
 #include <limits>
 #include <vector>
 
-namespace drsl {
+#include "core/scores/ramp.h"
 
-// s + δ. A step that is narrower than the spacing of numbers still has its own score on its ramp.
-inline double end_of_ramp(double s, double delta) {
-  const double end = s + delta;
-  return end > s || delta == 0 ? end : std::nextafter(s, std::numeric_limits<double>::infinity());
-}
+namespace drsl {
 
 // Edges are formed in double and rounded up to T: that moves none past an entry, whose score is a
 // T. Everything that is indexed by a positive goes by score, ascending.
