@@ -52,7 +52,7 @@ gpu:  ## with a GPU and nothing else: builds, tests, sanitizer, benchmark, in 8 
 	@$(PYTHON) tools/gpu $(GPU_ARGS)
 
 # Without a GPU: g++ compiles the kernels, whose threads take turns. `make test` runs the first of these.
-KERNEL_TESTS := tests/test_host_kernels.py tests/test_host_scores.py
+KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py scores.py)
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
 	degenerate.py extremes.py properties.py gradients.py scores.py)
 
