@@ -11,13 +11,22 @@ import torch
 import drsl_cuda
 from drsl_cuda import functional, reference
 
-CHECKED = (  # name, (B, K, D), options
-    ("float64", (48, 4, 32), {}, torch.float64),
-    ("float32", (96, 4, 64), {}, torch.float32),
-    ("unit length", (64, 8, 32), {"normalize": True, "delta": 0.1}, torch.float64),
-    ("exact step", (48, 6, 16), {"delta": 0.0}, torch.float64),
-    ("many positives", (320, 160, 16), {}, torch.float64),
-    ("per query", (40, 4, 16), {"reduction": "none"}, torch.float64),
+LOSSES = {  # name: (native and reference, module)
+    "DRSL": ("drsl_loss", drsl_cuda.DRSLLoss),
+    "FIDI": ("fidi_loss", drsl_cuda.FIDILoss),
+    "Smooth-AP": ("smooth_ap_loss", drsl_cuda.SmoothAPLoss),
+    "triplet": ("batch_hard_triplet_loss", drsl_cuda.BatchHardTripletLoss),
+}
+CHECKED = (  # name, loss, (B, K, D), options, type
+    ("float64", "DRSL", (48, 4, 32), {}, torch.float64),
+    ("float32", "DRSL", (96, 4, 64), {}, torch.float32),
+    ("unit length", "DRSL", (64, 8, 32), {"normalize": True, "delta": 0.1}, torch.float64),
+    ("exact step", "DRSL", (48, 6, 16), {"delta": 0.0}, torch.float64),
+    ("many positives", "DRSL", (320, 160, 16), {}, torch.float64),
+    ("per query", "DRSL", (40, 4, 16), {"reduction": "none"}, torch.float64),
+    ("FIDI", "FIDI", (48, 4, 32), {}, torch.float64),
+    ("Smooth-AP", "Smooth-AP", (48, 4, 32), {}, torch.float64),
+    ("triplet", "triplet", (48, 4, 32), {}, torch.float64),
 )
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # docs/losses.md asks for no more
 TIMED = ((64, 4, 2048), (256, 4, 2048), (1024, 4, 512), (1024, 16, 512), (4096, 16, 512))
@@ -40,10 +49,11 @@ def gradient(function, x, labels, options):
 def self_check(device):
     """One line a case; whether all agree with the reference."""
     agree = True
-    for name, shape, options, dtype in CHECKED:
+    for name, loss, shape, options, dtype in CHECKED:
         x, labels = batch(*shape, dtype=dtype)
-        want = gradient(reference.drsl_loss, x, labels, options)
-        have = gradient(functional.drsl_loss, x.to(device), labels.to(device), options)
+        function = LOSSES[loss][0]
+        want = gradient(getattr(reference, function), x, labels, options)
+        have = gradient(getattr(functional, function), x.to(device), labels.to(device), options)
         error = max(
             float((h.cpu() - w).norm() / w.norm().clamp(min=1e-30))
             for h, w in zip(have, want, strict=True)
@@ -67,7 +77,10 @@ def medians_ms(steps, seconds):
 
 
 def timing_table(shapes, seconds):
-    print(f"  {'(B, K, D)':<16} {'DRSLLoss':>9} {'products':>9} {'ratio':>6} {'reference':>10}")
+    print(
+        f"  {'(B, K, D)':<16} {'products':>9}" + "".join(f" {name:>9}" for name in LOSSES), end=""
+    )
+    print(f" {'reference':>10}")
     for shape in shapes:
         x, labels = batch(*shape)
         s = torch.randn(len(x), len(x))
@@ -80,15 +93,18 @@ def timing_table(shapes, seconds):
         def products(x=x, s=s):
             return x @ x.T, s @ x
 
-        native = partial(step, drsl_cuda.DRSLLoss())
-        ours, floor = medians_ms([native, products], seconds)
+        ours = [partial(step, module()) for _, module in LOSSES.values()]
+        floor, *times = medians_ms([products, *ours], seconds)
         slow = "-"  # the reference takes minutes, and gigabytes, beyond
         if len(x) <= 1024:
             plain = partial(step, drsl_cuda.DRSLLoss(backend="reference"))
-            slow = f"{medians_ms([plain], seconds)[0]:.1f}"
-        print(f"  {shape!s:<16} {ours:>9.2f} {floor:>9.2f} {ours / floor:>6.2f} {slow:>10}")
-    print("  milliseconds, forward + backward, medians; products: X @ X.T and S @ X, which any")
-    print("  implementation pays for; reference: the same loss in plain PyTorch")
+            slow = f"{medians_ms([plain], seconds)[0]:.1f} ms"
+        ratios = "".join(f" {time / floor:>9.2f}" for time in times)
+        print(f"  {shape!s:<16} {floor:>6.2f} ms{ratios} {slow:>10}")
+    print(
+        "  forward + backward, medians. products: X @ X.T and S @ X, which any implementation pays"
+    )
+    print("  for; the losses as multiples of that; reference: DRSL in plain PyTorch")
 
 
 def main(arguments=None):
