@@ -1,6 +1,9 @@
 #pragma once
 // One query's row on one thread: the CPU's answer to what a policy (core/losses/) asks of a row.
 //
+// How sums are formed: row_direct.h, row_sorted.h for many positives, row_smooth.h for smooth steps;
+// row_each.h for policies that take each entry by itself.
+//
 // Left-out entries (own copy, excluded, padding) and the positives themselves stand at distance +∞
 // among the columns, where every step is 0: the loops over negatives have no conditions.
 #include <algorithm>
@@ -246,57 +249,11 @@ class Row {
       f(PairByPair<T, Step>{step});
   }
 
-  static DRSL_INLINE double sum_lanes(Vector v) {
-    double sum = 0;
-    for (int k = 0; k < Simd<T>::kLanes; ++k) sum += double(v[k]);
-    return sum;
-  }
-
   template <class Step>
-  DRSL_INLINE void sum_negatives_directly(Step step) {
-    Vector* const total = reinterpret_cast<Vector*>(accumulator_.get());
-    Vector* const steep = total + n;  // of smooth steps
-    for (size_t i = 0; i < size_t(n); ++i) {
-      u_[i] = step.of_positive(d[i], origin_);
-      total[i] = Vector{};
-      if constexpr (Step::kSmooth) steep[i] = Vector{};
-    }
-    for_each_chunk_in_reach([&](T* at, int64_t) DRSL_LAMBDA {
-      Vector v[kVectors];
-      for (int k = 0; k < kVectors; ++k)
-        v[k] = step.of_entry(load(at + k * Simd<T>::kLanes), origin_);
-      // for spread_negatives
-      for (int k = 0; k < kVectors; ++k) store(at + k * Simd<T>::kLanes, v[k]);
-      for (int i = 0; i < n; ++i) {
-        Vector sum{}, slopes{};
-        for (int k = 0; k < kVectors; ++k) {
-          const Vector h = step.at(u_[size_t(i)], v[k]);
-          sum = k ? sum + h : h;
-          if constexpr (Step::kSmooth) slopes += steepness_of(h);
-        }
-        total[i] += sum;
-        if constexpr (Step::kSmooth) steep[i] += slopes;
-      }
-    });
-    for (int i = 0; i < n; ++i) {
-      false_positives[size_t(i)] = T(sum_lanes(total[i]));
-      if constexpr (Step::kSmooth) steepness[size_t(i)] = T(sum_lanes(steep[i]));
-    }
-  }
-
+  DRSL_INLINE void sum_negatives_directly(Step step);
   // share(u_i, v_j): what i hands to j
   template <class Share>
-  DRSL_INLINE void spread_negatives_directly(Share share) {
-    for (int64_t c = 0; c < columns_ / kChunk; ++c)
-      if (!in_reach(c)) std::fill_n(spread + c * kChunk, kChunk, T(0));
-    for_each_chunk_in_reach([&](const T* at, int64_t first) DRSL_LAMBDA {
-      Vector v[kVectors], sum[kVectors] = {};
-      for (int k = 0; k < kVectors; ++k) v[k] = load(at + k * Simd<T>::kLanes);
-      for (size_t i = 0; i < size_t(n); ++i)
-        for (int k = 0; k < kVectors; ++k) sum[k] += negative_weight[i] * share(u_[i], v[k]);
-      for (int k = 0; k < kVectors; ++k) store(spread + first + k * Simd<T>::kLanes, sum[k]);
-    });
-  }
+  DRSL_INLINE void spread_negatives_directly(Share share);
 
   template <class F>
   DRSL_INLINE void for_each_chunk_in_reach(F f) const {

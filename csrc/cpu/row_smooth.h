@@ -1,7 +1,7 @@
 #pragma once
 // Row's sums of smooth steps among the positives, directly: n² pairs. sum_negatives has prepared them.
 #include "core/sigmoid.h"
-#include "cpu/row.h"
+#include "cpu/row_direct.h"
 #include "cpu/simd_math.h"
 
 namespace drsl {

@@ -12,7 +12,7 @@
 // instead of n.
 #include <cmath>
 
-#include "cpu/row.h"
+#include "cpu/row_direct.h"
 
 namespace drsl {
 
