@@ -1,0 +1,102 @@
+"""What a loss module is to the distributed code: an operator's name, its numbers, what counts.
+
+A query (a pair, for FIDI) weighs 1 in a mean if it counts and 0 if it does not; here its weight is
+told from labels and masks alone, as docs/losses.md says it.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from drsl_cuda import functional, reference, terms
+
+_ROWS = 2**24  # entries of a block of masks
+
+
+class Kind(NamedTuple):
+    """One loss with its settings."""
+
+    function: str  # in functional and reference: "drsl_loss"
+    params: tuple  # as the operator takes them
+    options: dict  # as the functions take them
+    normalize: bool
+    reduction: str
+    backend: str
+
+    @property
+    def name(self):
+        return self.function.removesuffix("_loss")
+
+    @property
+    def reference(self):
+        return getattr(reference, self.function)
+
+    def terms(self, values):
+        """The named parts of the loss from the operator's three numbers."""
+        named = _TERMS[self.name]
+        return getattr(terms, named)(*values[: len(getattr(terms, named)._fields)])
+
+
+# From a module to the numbers of its operator (csrc/core/losses.h).
+_PARAMS = {
+    "drsl": lambda o: (o["delta"], o["rank_weight"], o["sort_weight"], o["angle_weight"]),
+    "fidi": lambda o: (o["alpha"], o["beta"]),
+    "smooth_ap": lambda o: (o["temperature"], float(o["include_self"])),
+    "batch_hard_triplet": lambda o: () if o["margin"] is None else (o["margin"],),
+}
+_TERMS = {"drsl": "DRSLTerms", "fidi": "FIDITerms"}
+
+
+def kind_of(loss):
+    """The Kind of a loss module of drsl_cuda.losses; TypeError for anything else."""
+    function = getattr(type(loss), "_function", None)
+    name = getattr(function, "__name__", "").removesuffix("_loss")
+    if name not in _PARAMS or getattr(functional, f"{name}_loss", None) is not function:
+        raise TypeError(
+            "loss must be a loss on embeddings from drsl_cuda, such as DRSLLoss(), "
+            f"got {type(loss).__name__}"
+        )
+    options = {field: getattr(loss, field) for field in loss._parameters_of_loss}
+    return Kind(
+        f"{name}_loss",
+        tuple(map(float, _PARAMS[name](options))),
+        options,
+        loss.normalize,
+        loss.reduction,
+        loss.backend,
+    )
+
+
+def has_terms(kind):
+    return kind.name in _TERMS
+
+
+def weight(kind, labels, gallery_labels, own, exclude=None):
+    """How many of these queries (pairs) count, a tensor without a wait for the device.
+
+    labels [b], gallery_labels [G], own [b]: the column that is the query, exclude [b, G] or None.
+    """
+    if exclude is None:
+        positives = occurrences(labels, gallery_labels) - 1
+        left = torch.full_like(positives, gallery_labels.shape[0] - 1)
+        return _weights(kind, positives, left).sum()
+    size = max(1, _ROWS // max(1, gallery_labels.shape[0]))
+    total = labels.new_zeros((), dtype=torch.int64)
+    for some in (slice(i, i + size) for i in range(0, labels.shape[0], size)):
+        left = (~exclude[some]).scatter(-1, own[some, None], False)
+        positives = (left & (labels[some, None] == gallery_labels)).sum(-1)
+        total = total + _weights(kind, positives, left.sum(-1)).sum()
+    return total
+
+
+def occurrences(labels, gallery_labels):
+    """How often each label is in the gallery, its own copy included."""
+    ordered = gallery_labels.sort().values
+    return torch.searchsorted(ordered, labels, right=True) - torch.searchsorted(ordered, labels)
+
+
+def _weights(kind, positives, left):
+    if kind.name == "fidi":
+        return left
+    counts = positives > 0
+    return counts & (left > positives) if kind.name == "batch_hard_triplet" else counts
