@@ -37,6 +37,11 @@ def _spread(weight, at, v, step):
     return sums
 
 
+def _shares(valid, dtype):
+    """1/n at each of n valid positives [b, n], 0 elsewhere."""
+    return valid.to(dtype) / valid.sum(-1, keepdim=True).clamp(min=1)
+
+
 class DRSLRows:
     """N_FP(i) of every positive; the terms among positives come from the operator rank_sort."""
 
@@ -64,8 +69,7 @@ class DRSLRows:
 
     def finish(self, counts):
         p = self.positives
-        share = p.valid / p.valid.sum(-1, keepdim=True).clamp(min=1)  # 1/n at positives
-        share = share.to(p.distance.dtype)
+        share = _shares(p.valid, p.distance.dtype)
         itself = 1.0 if self.delta == 0 else 0.5
         rank = _seen_from(p.distance, p.distance, p.valid, self.step) - itself + 1 + self.ahead
         rank = torch.where(p.valid, rank, 1)
@@ -138,7 +142,7 @@ class SmoothAPRows:
 
     def finish(self, counts):
         valid = self.positives.valid
-        share = (valid / valid.sum(-1, keepdim=True).clamp(min=1)).to(self.v.dtype)
+        share = _shares(valid, self.v.dtype)
         among = _seen_from(self.v, self.v, valid, self.step) + 0.5  # σ(0) = ½, itself counts 1
         rank = torch.where(valid, among + self.ahead, 1)
         self.to_negatives = share * among / rank / rank
