@@ -6,8 +6,8 @@ The gradient of the gallery's side is summed over the ranks and scattered to the
 import torch
 
 from drsl_cuda import _ops
-from drsl_cuda.distributed._kinds import weight
-from drsl_cuda.functional import runs_natively
+from drsl_cuda._backend import runs_natively
+from drsl_cuda.distributed._kinds import has_terms, weight
 
 
 def gather(kind, ranks, x, labels, exclude, want):
@@ -51,7 +51,7 @@ def part(kind, problem, want):
             exclude=exclude,
             normalize=kind.normalize,
             reduction="sum",
-            return_terms=kind.name in ("drsl", "fidi"),
+            return_terms=has_terms(kind),
             **kind.options,
         )
         loss, terms = loss if isinstance(loss, tuple) else (loss, ())

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import torch
 
-from drsl_cuda import functional, reference, terms
+from drsl_cuda import reference
+from drsl_cuda._embedding_losses import TERMS
+from drsl_cuda.losses import EmbeddingLoss
 
 _ROWS = 2**24  # entries of a block of masks
 
@@ -33,33 +35,21 @@ class Kind(NamedTuple):
 
     def terms(self, values):
         """The named parts of the loss from the operator's three numbers."""
-        named = _TERMS[self.name]
-        return getattr(terms, named)(*values[: len(getattr(terms, named)._fields)])
-
-
-# From a module to the numbers of its operator (csrc/core/losses.h).
-_PARAMS = {
-    "drsl": lambda o: (o["delta"], o["rank_weight"], o["sort_weight"], o["angle_weight"]),
-    "fidi": lambda o: (o["alpha"], o["beta"]),
-    "smooth_ap": lambda o: (o["temperature"], float(o["include_self"])),
-    "batch_hard_triplet": lambda o: () if o["margin"] is None else (o["margin"],),
-}
-_TERMS = {"drsl": "DRSLTerms", "fidi": "FIDITerms"}
+        named = TERMS[self.name]
+        return named(*values[: len(named._fields)])
 
 
 def kind_of(loss):
     """The Kind of a loss module of drsl_cuda.losses; TypeError for anything else."""
-    function = getattr(type(loss), "_function", None)
-    name = getattr(function, "__name__", "").removesuffix("_loss")
-    if name not in _PARAMS or getattr(functional, f"{name}_loss", None) is not function:
+    if not isinstance(loss, EmbeddingLoss):
         raise TypeError(
             "loss must be a loss on embeddings from drsl_cuda, such as DRSLLoss(), "
             f"got {type(loss).__name__}"
         )
     options = {field: getattr(loss, field) for field in loss._parameters_of_loss}
     return Kind(
-        f"{name}_loss",
-        tuple(map(float, _PARAMS[name](options))),
+        type(loss)._function.__name__,
+        tuple(float(value) for value in options.values() if value is not None),
         options,
         loss.normalize,
         loss.reduction,
@@ -68,7 +58,7 @@ def kind_of(loss):
 
 
 def has_terms(kind):
-    return kind.name in _TERMS
+    return kind.name in TERMS
 
 
 def weight(kind, labels, gallery_labels, own, exclude=None):

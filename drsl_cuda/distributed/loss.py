@@ -5,6 +5,7 @@ import torch.distributed as dist
 
 from drsl_cuda import _check, _ops
 from drsl_cuda._autograd import _FirstDerivativeOnly
+from drsl_cuda._backend import runs_natively
 from drsl_cuda.distributed._agree import agree, check_columns, check_mask
 from drsl_cuda.distributed._gather import each, gather
 from drsl_cuda.distributed._kinds import has_terms, kind_of
@@ -175,6 +176,7 @@ def _checked(ranks, loss, embeddings, labels, exclude, mode, even, average, size
     if mode == "ring" and exclude is not None:
         raise ValueError("exclude must be None in mode 'ring', got one")
     x, labels, *_ = _check.embedding_problem(embeddings, labels)
+    runs_natively(_ops.EMBEDDING_LOSS, x.device.type, kind.backend)
     if exclude is not None:
         check_mask(exclude, x)
     if sizes is not None:
