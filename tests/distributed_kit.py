@@ -64,6 +64,7 @@ def work(rank, folder, modules):
             except Exception:
                 results[name] = traceback.format_exc()
         (folder / f"{rank}.json").write_text(json.dumps(results))
+    dist.barrier()  # who leaves first closes connections that others still use
 
 
 def run_all(folder, modules):

@@ -26,7 +26,9 @@ LOSSES = {
     "triplet_soft_unit": BatchHardTripletLoss(margin=None, normalize=True),
     "triplet_sum": BatchHardTripletLoss(margin=1.0, reduction="sum"),
 }
+FOUR = {name: LOSSES[name] for name in ("drsl", "fidi", "smooth_ap", "triplet")}
 MODES = ("gather", "ring")
+BOTH = [f"{name}-{mode}" for name in FOUR for mode in MODES]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ LAYOUTS = {
     "one_class": Layout((4, 5), "one_class"),
     "nothing": Layout((0, 0)),
 }
+
+
+UNEVEN = LAYOUTS["uneven"]
+
+
+def split(case):
+    name, mode = case.split("-")
+    return FOUR[name], mode
 
 
 def batch(layout, dtype=F64, dim=6, seed=0):
@@ -78,12 +88,10 @@ def whole(loss, x, labels, scale=1.0, **others):
     return value.detach(), leaf.grad
 
 
-def shared(world, loss, x, labels, sizes, scale=1.0, **options):
+def shared(world, loss, x, labels, parts, scale=1.0, **options):
     """Loss of all ranks and this rank's rows of the gradient, times the number of ranks."""
-    leaf = world.mine(x, sizes).requires_grad_()
-    value = distributed_loss(
-        loss, leaf, world.mine(labels, sizes, 0), group=world.group, **options
-    )
+    leaf = world.mine(x, parts).requires_grad_()
+    value = distributed_loss(loss, leaf, world.mine(labels, parts, 0), group=world.group, **options)
     (scale * value).backward()
     return value.detach(), leaf.grad
 

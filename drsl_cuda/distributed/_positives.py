@@ -73,8 +73,9 @@ class Positives:
         """values [.., t, n] at the positives' places in a tile [.., t, k], 0 elsewhere."""
         count = tile.distance.shape[-1]
         inside, place = self.inside(tile.start, count, tile.some)
-        values = values.masked_fill(~inside, 0)
-        return torch.zeros_like(tile.distance).scatter_add_(-1, place.expand_as(values), values)
+        place = torch.where(inside, place, count)  # what is elsewhere falls off the end
+        wide = tile.distance.new_zeros((*tile.distance.shape[:-1], count + 1))
+        return wide.scatter_(-1, place.expand_as(values), values)[..., :count]
 
 
 def _length(x):
