@@ -12,8 +12,10 @@ from torch import Tensor
 from drsl_cuda import _ops, functional, reference
 from drsl_cuda.distributed._kinds import occurrences
 from drsl_cuda.distributed._positives import Positives
-from drsl_cuda.distributed._rows import ROWS, TILE
+from drsl_cuda.distributed._rows import ON_GPU, ROWS
 from drsl_cuda.distributed._unit import unit
+
+TILE = 2**20  # pairs of a tile; shapes and kind of device decide, never free memory
 
 
 class Tile(NamedTuple):
@@ -21,9 +23,9 @@ class Tile(NamedTuple):
 
     some: slice  # the queries
     start: int  # of the block, in the whole batch
-    distance: Tensor  # [.., t, k], 0 where it is not usable; cosine likewise
-    cosine: Tensor
-    left: Tensor  # [t, k] all but the query itself
+    distance: Tensor  # [.., t, k], 0 where it is not usable
+    cosine: Tensor  # [.., t, k]
+    left: Tensor  # [t, k] all but the query itself; [1, 1] in the blocks of other ranks
     same: Tensor  # [t, k] the positives: left, and of the query's label
     usable: Tensor  # [.., t, k] without NaN, infinity, overflow
 
@@ -67,7 +69,7 @@ class Ranking:
         for tile, sides, pairs in self._pairs(owner, rows, finite):
             bad = self.bad[..., tile.some]
             spoilt = ~tile.usable | bad[..., None]
-            coefficients = [c.masked_fill(spoilt, 0) for c in self.policy.coefficients(tile)]
+            coefficients = [c.masked_fill_(spoilt, 0) for c in self.policy.coefficients(tile)]
             of_tile, more = torch.autograd.grad(pairs, sides, coefficients)
             of_x[..., tile.some, :] = of_tile.masked_fill(bad[..., None], torch.nan)
             compared = (tile.left & bad[..., None]).any(-2)
@@ -93,8 +95,10 @@ class Ranking:
         queries, k = self.labels.shape[0], rows.shape[-2]
         columns = torch.arange(here.start, here.stop, device=rows.device)
         same_as = self.gallery_labels[here]
+        everyone = columns.new_ones((1, 1), dtype=torch.bool)
         module = reference if self.kind.backend == "reference" else functional
-        size = max(1, TILE // max(1, k * self.x.shape[:-2].numel()))
+        size = TILE * (ON_GPU if rows.is_cuda else 1)
+        size = max(1, size // max(1, k * self.x.shape[:-2].numel()))
         for first in range(0, queries if k > 0 else 0, size):
             some = slice(first, first + size)
             sides = [t.detach() for t in (self.rows[..., some, :], rows)]
@@ -102,9 +106,11 @@ class Ranking:
                 sides = [t.requires_grad_(differentiable) for t in sides]
                 pairs = module.pairwise_distance_angle(*sides)
             distance, cosine = (p.detach() for p in pairs)
-            usable = self.finite[..., some, None] & finite[..., None, :]
-            usable = usable & distance.isfinite() & cosine.isfinite()
-            left = self.own[some, None] != columns
+            # Rows are finite by now, or zeros in place of such: only d can overflow.
+            usable = distance < torch.inf
+            usable &= self.finite[..., some, None]
+            usable &= finite[..., None, :]
+            distance = torch.where(usable, distance, 0)
+            left = everyone if owner != self.ranks.rank else self.own[some, None] != columns
             same = left & (self.labels[some, None] == same_as)
-            clean = [p.masked_fill(~usable, 0) for p in (distance, cosine)]
-            yield Tile(some, here.start, *clean, left, same, usable), sides, pairs
+            yield Tile(some, here.start, distance, cosine, left, same, usable), sides, pairs

@@ -11,11 +11,13 @@ import torch
 
 from drsl_cuda import _ops, reference
 
-TILE = 2**23  # entries in work at a time; shapes decide, never free memory
+TILE = 2**18  # entries in work at a time: what a cache holds
+ON_GPU = 16  # times as many there
 
 
 def _chunks(at, v):
-    size = max(1, TILE // max(1, v.numel()))
+    """Positives at a time; shapes and kind of device decide, never free memory."""
+    size = max(1, TILE * (ON_GPU if v.is_cuda else 1) // max(1, v.numel()))
     return [slice(i, i + size) for i in range(0, at.shape[-1], size)]
 
 
@@ -135,10 +137,14 @@ class SmoothAPRows:
         return step * (1 - step) / self.temperature
 
     def count(self, tile):
-        at, some, v = self.v[..., tile.some, :], tile.some, 1 - tile.cosine
+        at, v = self.v[..., tile.some, :], 1 - tile.cosine
+        ahead, steepness = (t[..., tile.some, :] for t in (self.ahead, self.steepness))
         negative = tile.left & ~tile.same
-        self.ahead[..., some, :] += _seen_from(at, v, negative, self.step)
-        self.steepness[..., some, :] += _seen_from(at, v, negative, self.slope)
+        for some in _chunks(at, v):
+            step = self.step(at[..., some, None] - v[..., None, :])
+            step *= negative[..., None, :]  # σ' is 0 where this is 0
+            ahead[..., some] += step.sum(-1)
+            steepness[..., some] += step.mul_(1 - step).sum(-1) / self.temperature
 
     def finish(self, counts):
         valid = self.positives.valid
