@@ -6,10 +6,11 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from distributed_kit import check
-from distributed_table import MODES
+from distributed_kit import World, check
+from distributed_table import MODES, Layout, compare
 from drsl_cuda import DRSLLoss
 from drsl_cuda.distributed import distributed_loss
+from tolerances import F64
 
 
 def refused(world, error, match, x, labels, loss=None, **options):
@@ -59,11 +60,17 @@ def sizes_are_checked(world):
     ):
         refused(world, error, match, x, labels, sizes=sizes)
     refused(world, ValueError, "even must be False where", x, labels, sizes=[4, 4], even=True)
-    outside = dist.new_group([0], timeout=timedelta(seconds=30), use_local_synchronization=True) \
-        if world.rank == 0 else dist.GroupMember.NON_GROUP_MEMBER  # fmt: skip
-    if world.rank == 1:
-        with pytest.raises(ValueError, match="group must be one that this process belongs to"):
-            distributed_loss(DRSLLoss(), x, labels, group=outside)
+
+
+@check(4, *MODES)
+def a_group_of_some_ranks(world, mode):
+    group = dist.new_group([1, 3])
+    if world.rank in (1, 3):
+        pair = World(2, group, world.rank // 2)
+        compare(pair, DRSLLoss(), Layout((5, 8)), F64, mode, 1e-12)
+    else:
+        outside = World(2, group, None)
+        refused(outside, ValueError, "group must be one that this process belongs to", None, None)
 
 
 @check(4)

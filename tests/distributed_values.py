@@ -25,6 +25,16 @@ def half_precision_is_computed_in_float32(world, case):
 
 
 @check(2, *MODES)
+def a_loss_scale_meets_the_gradient_before_it_is_rounded(world, mode):
+    # 2^-30 alone would leave nothing in float16; what follows the loss brings it back.
+    weights = {f"{part}_weight": 2.0**-30 for part in ("rank", "sort", "angle")}
+    x, labels = batch(Layout((9, 14)))
+    _, gradient = shared(world, DRSLLoss(**weights), x.to(F16), labels, (9, 14), 2.0**30, mode=mode)
+    _, of_all = whole(DRSLLoss(), x.to(F16).double(), labels)
+    assert_close(gradient.double() / 2, world.mine(of_all, (9, 14)), CONTRACT[F16].grad)
+
+
+@check(2, *MODES)
 def autocast_leaves_float32_alone(world, mode):
     x, labels = batch(Layout((9, 14)), F32)
     wanted = shared(world, DRSLLoss(normalize=True), x, labels, (9, 14), mode=mode)
