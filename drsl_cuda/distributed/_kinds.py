@@ -15,6 +15,15 @@ from drsl_cuda.losses import EmbeddingLoss
 _ROWS = 2**24  # entries of a block of masks
 
 
+# What a query with so many positives, of so many entries left, adds to the divisor of a mean.
+_COUNTS = {
+    "drsl": lambda positives, left: positives > 0,
+    "fidi": lambda positives, left: left,
+    "smooth_ap": lambda positives, left: positives > 0,
+    "batch_hard_triplet": lambda positives, left: (positives > 0) & (left > positives),
+}
+
+
 class Kind(NamedTuple):
     """One loss with its settings."""
 
@@ -41,14 +50,15 @@ class Kind(NamedTuple):
 
 def kind_of(loss):
     """The Kind of a loss module of drsl_cuda.losses; TypeError for anything else."""
-    if not isinstance(loss, EmbeddingLoss):
+    function = getattr(getattr(type(loss), "_function", None), "__name__", "")
+    if not isinstance(loss, EmbeddingLoss) or function.removesuffix("_loss") not in _COUNTS:
         raise TypeError(
             "loss must be a loss on embeddings from drsl_cuda, such as DRSLLoss(), "
             f"got {type(loss).__name__}"
         )
     options = {field: getattr(loss, field) for field in loss._parameters_of_loss}
     return Kind(
-        type(loss)._function.__name__,
+        function,
         tuple(float(value) for value in options.values() if value is not None),
         options,
         loss.normalize,
@@ -69,24 +79,22 @@ def weight(kind, labels, gallery_labels, own, exclude=None):
     if exclude is None:
         positives = occurrences(labels, gallery_labels) - 1
         left = torch.full_like(positives, gallery_labels.shape[0] - 1)
-        return _weights(kind, positives, left).sum()
+        return _COUNTS[kind.name](positives, left).sum()
     size = max(1, _ROWS // max(1, gallery_labels.shape[0]))
     total = labels.new_zeros((), dtype=torch.int64)
     for some in (slice(i, i + size) for i in range(0, labels.shape[0], size)):
         left = (~exclude[some]).scatter(-1, own[some, None], False)
         positives = (left & (labels[some, None] == gallery_labels)).sum(-1)
-        total = total + _weights(kind, positives, left.sum(-1)).sum()
+        total = total + _COUNTS[kind.name](positives, left.sum(-1)).sum()
     return total
+
+
+def counts_of(kind, positives, left):
+    """Which queries count [b], from their numbers of positives and of entries left."""
+    return _COUNTS[kind.name](positives, left) > 0
 
 
 def occurrences(labels, gallery_labels):
     """How often each label is in the gallery, its own copy included."""
     ordered = gallery_labels.sort().values
     return torch.searchsorted(ordered, labels, right=True) - torch.searchsorted(ordered, labels)
-
-
-def _weights(kind, positives, left):
-    if kind.name == "fidi":
-        return left
-    counts = positives > 0
-    return counts & (left > positives) if kind.name == "batch_hard_triplet" else counts

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from drsl_cuda import _ops, functional, reference
-from drsl_cuda.distributed._kinds import occurrences
+from drsl_cuda.distributed._kinds import counts_of, occurrences
 from drsl_cuda.distributed._positives import Positives
 from drsl_cuda.distributed._rows import ON_GPU, ROWS
 from drsl_cuda.distributed._unit import unit
@@ -46,9 +46,7 @@ class Ranking:
             for tile in self._tiles(owner, *self.prepared(block)):
                 self.policy.count(tile)
                 self.bad[..., tile.some] |= (tile.left & ~tile.usable).any(-1)
-        counts = others > 0
-        if kind.name == "batch_hard_triplet":
-            counts = counts & (others < ranks.total - 1)
+        counts = counts_of(kind, others, ranks.total - 1)
         self.bad &= counts
         loss, terms = self.policy.finish(counts)
         self.loss = loss.masked_fill(self.bad, torch.nan).sum()
