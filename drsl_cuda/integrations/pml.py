@@ -142,7 +142,8 @@ class FIDILoss(EmbeddingLoss):
 class SmoothAPLoss(EmbeddingLoss):
     """drsl_cuda.SmoothAPLoss: any gallery, classes of any size.
 
-    include_self=True on a batch is the SmoothAPLoss of pytorch-metric-learning.
+    include_self=True is the SmoothAPLoss of pytorch-metric-learning 2.9 wherever that one takes the
+    batch as it is meant: as many classes as samples of each, in order of class.
     """
 
     _function = staticmethod(functional.smooth_ap_loss)
@@ -193,5 +194,5 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         )
         if not isinstance(self.loss, EmbeddingLoss):
             return listed()
-        own = torch.as_tensor(self.curr_batch_idx) if remove_self else None
+        own = self.curr_batch_idx if remove_self else None
         return Selection(own, listed() if self.miner or given is not None else None)
