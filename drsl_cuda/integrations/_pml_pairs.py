@@ -46,11 +46,14 @@ def select(embeddings, labels, indices_tuple, ref_emb, ref_labels, own=False):
     left, exclude = torch.ones_like(same), None
     if indices_tuple is not None:
         left = _chosen(indices_tuple, same)
-        exclude = ~left
         if own and self_index is None:
-            self_index = _own_copies(embeddings, ref_emb, same & exclude)
+            self_index = _own_copies(embeddings, ref_emb, same & ~left)
+        exclude = ~left
     if self_index is not None:
-        left = left & (torch.arange(same.shape[1], device=same.device) != self_index[:, None])
+        is_own = torch.arange(same.shape[1], device=same.device) == self_index[:, None]
+        left = left & ~is_own
+        # A loss may count own copies, but nothing that is excluded.
+        exclude = None if exclude is None else exclude & ~is_own
     return Pairs(
         (embeddings, labels, *((None, None) if batch else (ref_emb, ref_labels))),
         self_index,
@@ -74,7 +77,9 @@ def _chosen(indices_tuple, same):
             f"got {type(indices_tuple).__name__} ({length})"
         )
     given = [part.to(same.device, torch.int64) for part in indices_tuple]
-    anchors, positives, others, negatives = given if len(given) == 4 else (*given[:2], given[0], given[2])
+    anchors, positives, others, negatives = (
+        given if len(given) == 4 else (*given[:2], given[0], given[2])
+    )
     positive, negative = torch.zeros_like(same), torch.zeros_like(same)
     positive[anchors, positives] = True
     negative[others, negatives] = True

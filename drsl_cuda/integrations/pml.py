@@ -19,8 +19,6 @@ SmoothAPLoss. By default embeddings are taken as they are: LpDistance(normalize_
 
 from functools import partial
 
-import torch
-
 from drsl_cuda import functional, losses
 from drsl_cuda.integrations._pml_pairs import Selection, select
 
