@@ -17,7 +17,9 @@ def blocks(name):
     """All fenced blocks of docs/<name>, with the section that each is in."""
     found, section = [], ""
     text = (ROOT / "docs" / name).read_text()
-    for heading, kind, code in re.findall(r"^## ([^\n]+)$|^```(\w*)\n(.*?)^```$", text, re.M | re.S):
+    for heading, kind, code in re.findall(
+        r"^## ([^\n]+)$|^```(\w*)\n(.*?)^```$", text, re.M | re.S
+    ):
         if heading:
             section = heading
         else:
@@ -30,10 +32,10 @@ def apply(diff, root):
     first, *lines = diff.splitlines()
     assert first.startswith("--- "), f"a change begins with its file, got {first!r}"
     file = root / first.removeprefix("--- ")
-    text = file.read_text()
+    text = "\n" + file.read_text()
     for part in "\n".join(lines).split("\n@@\n"):
-        before = "".join(f"{line[1:]}\n" for line in part.splitlines() if line[0] in " -")
-        after = "".join(f"{line[1:]}\n" for line in part.splitlines() if line[0] in " +")
-        assert text.count(before) == 1, f"{file.name} must hold once:\n{before}"
+        before = "\n" + "".join(f"{line[1:]}\n" for line in part.splitlines() if line[0] in " -")
+        after = "\n" + "".join(f"{line[1:]}\n" for line in part.splitlines() if line[0] in " +")
+        assert text.count(before) == 1, f"{file.name} must hold once:{before}"
         text = text.replace(before, after)
-    file.write_text(text)
+    file.write_text(text[1:])

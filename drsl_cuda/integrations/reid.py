@@ -71,7 +71,7 @@ class AsTriplet(_Adapter):
         parts = list(feat) if isinstance(feat, (list, tuple)) else [feat]
         if not parts:
             raise ValueError("feat must be a tensor or a list of at least one, got an empty list")
-        calls = [torch.stack(parts)] if len(parts) > 1 and _alike(parts) else parts
+        calls = [_stacked(parts)] if len(parts) > 1 and _alike(parts) else parts
         losses = [self._loss(call, target, normalize_feature) for call in calls]
         normalize = normalize_feature or self.criterion.normalize
         return _Result(
@@ -100,6 +100,11 @@ def _alike(parts):
         for part in parts
     }
     return len(kinds) == 1 and None not in kinds and parts[0].dim() == 2
+
+
+def _stacked(parts):
+    with torch.autocast(parts[0].device.type, enabled=False):  # it knows one half type only
+        return torch.stack(parts)
 
 
 def _mean_over_parts(losses, count, reduction):
@@ -137,6 +142,9 @@ class _Result(Sequence):
     @torch.no_grad()
     def _hardest(self):
         same = self._labels[:, None] == self._labels
+        if len(same) == 0:  # no maximum of nothing
+            empty = self._parts[0].new_zeros(0, dtype=accumulation(self._parts[0].dtype))
+            return empty, empty
         positive = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
         pairs = []
         for part in self._parts:
