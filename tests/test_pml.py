@@ -62,10 +62,11 @@ def test_a_batch_as_its_own_reference(name):
     assert torch.equal(CLASSES[name]()(x, labels, ref_emb=x, ref_labels=labels), plain)
     again = CLASSES[name]()(x, labels, ref_emb=x * 1, ref_labels=labels)
     assert_close(again, plain, SAME[F64].loss)
-    copies = CLASSES[name]()(x, labels, ref_emb=x * 1, ref_labels=labels.clone())
     wanted = mean_by_hand(name, x, x.detach(), lmu.get_all_pairs_indices(labels, labels.clone()))
-    assert_close(copies, wanted, SAME[F64].loss)
-    assert not torch.allclose(copies, plain)
+    assert not torch.allclose(wanted, plain)
+    for r in (x, x * 1):
+        copies = CLASSES[name]()(x, labels, ref_emb=r, ref_labels=labels.clone())
+        assert_close(copies, wanted, SAME[F64].loss)
 
 
 @EVERY
@@ -136,6 +137,29 @@ def test_a_miner_with_references(name, kind):
     loss = CLASSES[name]()(x, labels, chosen, r, r_labels)
     wanted = mean_by_hand(name, x, r, lmu.convert_to_pairs(chosen, labels, r_labels))
     compare(name, loss, wanted, [x, r], F64)
+
+
+@EVERY
+def test_anchors_that_lack_positives_or_negatives_or_both(name):
+    x, labels = batch()
+    a, p, b, n = lmu.get_all_pairs_indices(labels)
+    pairs = (
+        a[a > 2],
+        p[a > 2],
+        b[b % 4 != 0],
+        n[b % 4 != 0],
+    )  # 0 has neither, 1 and 2 only n, 4 only p
+    loss = CLASSES[name]()(x, labels, pairs)
+    compare(name, loss, mean_by_hand(name, x, x, pairs), [x], F64)
+
+
+def test_an_own_copy_that_is_listed_is_a_positive():
+    # Only what is missing from the list can be the anchor's own copy.
+    x, labels = batch()
+    r, r_labels = x.detach().clone(), labels.clone()
+    every = lmu.get_all_pairs_indices(labels, r_labels)
+    loss = pml.SmoothAPLoss(include_self=True)(x, labels, every, r, r_labels)
+    compare("smooth_ap", loss, mean_by_hand("smooth_ap", x, r, every), [x], F64)
 
 
 @EVERY

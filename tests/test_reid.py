@@ -140,6 +140,8 @@ def test_hardest_distances(dims, unit, device):
     parts, labels = batch(*dims, device=device)
     result = AsTriplet(DRSLLoss())(parts if len(parts) > 1 else parts[0], labels, unit)
     loss, farthest, nearest = result
+    by_criterion = AsTriplet(DRSLLoss(normalize=unit))(parts, labels)
+    assert torch.equal(by_criterion[1], farthest) and torch.equal(by_criterion[2], nearest)
     assert loss is result[0] and len(result) == 3 and result[-1] is nearest
     assert not farthest.requires_grad and not nearest.requires_grad
     rows = [

@@ -177,8 +177,8 @@ class BatchHardTripletLoss(EmbeddingLoss):
 class CrossBatchMemory(pml_losses.CrossBatchMemory):
     """The CrossBatchMemory of pytorch-metric-learning for its own losses and for these.
 
-    With these it does not list all pairs [B · memory_size] where no miner asks for that: it tells the
-    loss which columns of the memory are the batch itself.
+    With these it does not list all pairs [B · memory_size] unless there is a miner (an indices_tuple
+    only adds to all pairs): it tells the loss which columns of the memory are the batch itself.
     """
 
     @staticmethod
@@ -193,4 +193,4 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
         if not isinstance(self.loss, EmbeddingLoss):
             return listed()
         own = self.curr_batch_idx if remove_self else None
-        return Selection(own, listed() if self.miner or given is not None else None)
+        return Selection(own, listed() if self.miner else None)

@@ -145,14 +145,13 @@ class _Result(Sequence):
         if len(same) == 0:  # no maximum of nothing
             empty = self._parts[0].new_zeros(0, dtype=accumulation(self._parts[0].dtype))
             return empty, empty
-        positive = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
         pairs = []
         for part in self._parts:
             if self._normalize:
                 part = torch.nn.functional.normalize(part.to(accumulation(part.dtype)), dim=-1)
             distance, _ = functional.pairwise_distance_angle(part)
             distance = distance.view(-1, *same.shape)
-            farthest = torch.where(positive, distance, 0.0).amax(-1)
+            farthest = torch.where(same, distance, 0.0).amax(-1)  # its own is 0
             nearest = torch.where(same, torch.inf, distance).amin(-1)
             pairs += zip(farthest, nearest, strict=True)
         return [torch.stack(column).mean(0) for column in zip(*pairs, strict=True)]
