@@ -42,8 +42,9 @@ class MemoryBank(torch.nn.Module):
     >>> bank.store(embeddings, labels)
 
     A step copies its batch into place and nothing else: the gallery is a view of the rows that are
-    filled. How many those are is an int on the host, so that no step waits for the device (and a CUDA
-    graph, which would repeat one position, cannot hold it). Position and rows are in state_dict.
+    filled. How many those are is an int on the host, so that no step waits for the device. A CUDA graph
+    would repeat one position, and torch.compile compile for each: call the bank outside of them and
+    give them what it returns. Position and rows are in state_dict.
 
     The same image, stored again in a later epoch, is one more positive of the query: self_index names
     only the copy of this step. A bank no larger than an epoch holds each image once or twice;
