@@ -120,6 +120,18 @@ def test_half_precision_and_autocast(dtype):
     assert_close(loss, wanted, CONTRACT[F16].loss)
 
 
+def test_a_compiled_step():
+    (x, y), labels = batch(10, 10)
+    triplet, function = AsTriplet(DRSLLoss()), AsTripletFunction(DRSLLoss())
+
+    def step(x, y):
+        loss = triplet([x, y], labels)[0] + triplet(x, labels, normalize_feature=True)[0]
+        return loss + function(y, labels, 0.3, False, True)
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    same_step(compiled(x, y), step(x, y), [x, y])
+
+
 # ------------------------------------------------------------------------- the distances
 
 
