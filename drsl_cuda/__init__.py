@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from drsl_cuda import functional, reference
 from drsl_cuda._plan import build_info, explain
 from drsl_cuda.losses import BatchHardTripletLoss, DRSLLoss, FIDILoss, SmoothAPLoss
+from drsl_cuda.memory_bank import MemoryBank
 from drsl_cuda.score_losses import ALRPLoss, APLoss, RankSortLoss
 from drsl_cuda.terms import DRSLTerms, FIDITerms
 
@@ -16,6 +17,7 @@ __all__ = [
     "DRSLTerms",
     "FIDILoss",
     "FIDITerms",
+    "MemoryBank",
     "RankSortLoss",
     "SmoothAPLoss",
     "build_info",

@@ -1,0 +1,150 @@
+"""A memory of what came in the steps before, to compare a batch with more than itself."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from drsl_cuda import _check
+
+__all__ = ["Entries", "MemoryBank"]
+
+
+class Entries(NamedTuple):
+    """What a loss takes after embeddings and labels; self_index by its name."""
+
+    gallery: Tensor  # [G, D] or [S, G, D]
+    gallery_labels: Tensor  # [G]
+    self_index: Tensor  # [B]
+
+
+class MemoryBank(torch.nn.Module):
+    """The last `size` embeddings and their labels, in a ring on the device of the module.
+
+    >>> bank = MemoryBank(55_000, 2048)
+    >>> gallery, gallery_labels, own = bank(embeddings, labels)       # stores them first
+    >>> loss = criterion(embeddings, labels, gallery, gallery_labels, self_index=own)
+
+    size         rows to remember
+    dim          D, numbers in a row
+    sets         S for embeddings [S, B, D] (parts with the same labels), None for [B, D]
+    dtype        of the stored rows. A loss promotes what it compares to one type, so that another one
+                 than the embeddings' costs a converted gallery in each step
+    label_dtype  of the stored labels; any type of integers goes in
+    device       of the buffers; .to() moves them as it moves any module's
+
+    Here the batch itself is in the gallery, without a gradient, and self_index says where, so that no
+    query is its own positive. To compare it with the steps before alone, store it afterwards, when
+    backward is done (what is stored changes the gallery in place):
+
+    >>> gallery, gallery_labels = bank.entries()                       # none before the first step
+    >>> criterion(embeddings, labels, gallery, gallery_labels).backward()
+    >>> bank.store(embeddings, labels)
+
+    A step copies its batch into place and nothing else: the gallery is a view of the rows that are
+    filled. How many those are is an int on the host, so that no step waits for the device. A CUDA graph
+    would repeat one position, and torch.compile compile for each: call the bank outside of them and
+    give them what it returns. Position and rows are in state_dict.
+
+    The same image, stored again in a later epoch, is one more positive of the query: self_index names
+    only the copy of this step. A bank no larger than an epoch holds each image once or twice;
+    clear() at the start of an epoch removes all of the old one. A row with NaN is remembered, too.
+    """
+
+    def __init__(
+        self,
+        size,
+        dim,
+        *,
+        sets=None,
+        dtype=torch.float32,
+        label_dtype=torch.int64,
+        device=None,
+    ):
+        super().__init__()
+        self.size, self.dim = _count("size", size), _count("dim", dim)
+        self.sets = None if sets is None else _count("sets", sets)
+        _one_of("dtype", dtype, _check._FLOATING)
+        _one_of("label_dtype", label_dtype, _check._INTEGER)
+        shape = (self.size, self.dim) if sets is None else (self.sets, self.size, self.dim)
+        self.register_buffer("rows", torch.zeros(shape, dtype=dtype, device=device))
+        self.register_buffer("labels", torch.zeros(self.size, dtype=label_dtype, device=device))
+        self._stored = 0
+
+    @property
+    def filled(self):
+        """How many rows hold something: an int."""
+        return min(self._stored, self.size)
+
+    def forward(self, embeddings, labels):
+        """Stores the batch; Entries(gallery, gallery_labels, self_index), the batch among them."""
+        own = self.store(embeddings, labels)
+        return Entries(*self.entries(), own)
+
+    def entries(self):
+        """(gallery, gallery_labels) of what is filled: views, which the next store changes."""
+        return self.rows[..., : self.filled, :], self.labels[: self.filled]
+
+    @torch.no_grad()
+    def store(self, embeddings, labels):
+        """Writes embeddings [B, D] or [S, B, D] and labels [B] over the oldest rows.
+
+        Returns self_index [B]: their columns. Of a batch larger than the bank the last `size` stay; the
+        others get -1.
+        """
+        self._check(embeddings, labels)
+        batch = labels.shape[0]
+        lost = max(batch - self.size, 0)
+        at = (self._stored + lost) % self.size
+        first = min(
+            batch - lost, self.size - at
+        )  # up to the end of the ring; the rest at its start
+        for source, target, count in ((lost, at, first), (lost + first, 0, batch - lost - first)):
+            if count > 0:
+                rows = embeddings[..., source : source + count, :]
+                self.rows[..., target : target + count, :].copy_(rows)
+                self.labels[target : target + count].copy_(labels[source : source + count])
+        own = torch.arange(self._stored, self._stored + batch, device=self.rows.device) % self.size
+        own[:lost] = -1
+        self._stored += batch
+        return own
+
+    def clear(self):
+        """Forgets everything."""
+        self._stored = 0
+
+    def get_extra_state(self):
+        return {"stored": self._stored}
+
+    def set_extra_state(self, state):
+        self._stored = state["stored"]
+
+    def extra_repr(self):
+        sets = "" if self.sets is None else f"sets={self.sets}, "
+        return f"{self.size}, {self.dim}, {sets}dtype={self.rows.dtype}, filled={self.filled}"
+
+    def _check(self, embeddings, labels):
+        _check.embedding_problem(embeddings, labels)
+        shape = list(embeddings.shape)
+        if shape != [*self.rows.shape[:-2], shape[-2], self.dim]:
+            sets = "" if self.sets is None else f"{self.sets}, "
+            raise ValueError(f"embeddings must have shape [{sets}B, {self.dim}], got {shape}")
+        if embeddings.device != self.rows.device:
+            raise ValueError(
+                f"embeddings must be on the device of the bank, {self.rows.device}, "
+                f"got {embeddings.device}"
+            )
+
+
+def _count(name, value):
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be >= 1, got {value}")
+    return value
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        listed = ", ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
+        raise TypeError(f"{name} must be one of {listed}, got {value}")
