@@ -8,6 +8,7 @@ from types import SimpleNamespace as Settings
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 import drsl_cuda
 from documents import apply, blocks
@@ -53,7 +54,11 @@ def features(*dims, size=16, seed=0):
 @pytest.fixture
 def trainer(tmp_path, monkeypatch):
     """trainer(name, module, loss): a module of a stand-in, changed as documented, or not (None)."""
-    before = set(sys.modules)
+
+    def forget():
+        for old in [*sys.modules]:
+            if old.split(".")[0] in ("loss", "layers", "fastreid", "train"):
+                del sys.modules[old]
 
     def build(name, module, loss):
         root = tmp_path / f"{name}-{loss}"
@@ -62,17 +67,13 @@ def trainer(tmp_path, monkeypatch):
             (root / path).write_text((STANDINS / f"{standin}.py").read_text() if standin else "")
         if loss is not None:
             apply(DIFFS[name].replace("DRSLLoss", loss), root)
-        for old in set(sys.modules) - before:
-            if old.split(".")[0] in ("loss", "layers", "fastreid", "train"):
-                del sys.modules[old]
+        forget()
         monkeypatch.syspath_prepend(root)
         importlib.invalidate_caches()
         return importlib.import_module(module)
 
     yield build
-    for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("loss", "layers", "fastreid", "train"):
-            del sys.modules[name]
+    forget()
 
 
 def settings(**changed):
@@ -96,10 +97,6 @@ def same_step(loss, wanted, leaves):
     for mine, theirs in zip(got, right, strict=True):
         assert theirs.any()
         assert_close(mine, theirs, SAME[F64].grad)
-
-
-def cross_entropy(scores, labels):
-    return torch.nn.functional.cross_entropy(scores, labels)
 
 
 # ------------------------------------------------------------------------- make_loss

@@ -1,31 +1,28 @@
+"""loss/make_loss.py: a feature, or a list of the whole and its parts."""
+
 import torch.nn.functional as F
 
 from .triplet_loss import TripletLoss
 
 
 def make_loss(cfg, num_classes):
-    if 'triplet' in cfg.MODEL.METRIC_LOSS_TYPE:
-        if cfg.MODEL.NO_MARGIN:
-            triplet = TripletLoss()
-        else:
-            triplet = TripletLoss(cfg.SOLVER.MARGIN)
+    if cfg.MODEL.NO_MARGIN:
+        triplet = TripletLoss()
+    else:
+        triplet = TripletLoss(cfg.SOLVER.MARGIN)
 
     if cfg.MODEL.IF_LABELSMOOTH == 'on':
         raise NotImplementedError
 
+    def weighed(losses):
+        """Half for the whole, half for the mean of the parts."""
+        whole, *parts = losses
+        return whole if not parts else (whole + sum(parts) / len(parts)) / 2
+
     def loss_func(score, feat, target, target_cam):
-        if isinstance(score, list):
-            ID_LOSS = [F.cross_entropy(scor, target) for scor in score[1:]]
-            ID_LOSS = sum(ID_LOSS) / len(ID_LOSS)
-            ID_LOSS = 0.5 * ID_LOSS + 0.5 * F.cross_entropy(score[0], target)
-        else:
-            ID_LOSS = F.cross_entropy(score, target)
-        if isinstance(feat, list):
-            TRI_LOSS = [triplet(feats, target)[0] for feats in feat[1:]]
-            TRI_LOSS = sum(TRI_LOSS) / len(TRI_LOSS)
-            TRI_LOSS = 0.5 * TRI_LOSS + 0.5 * triplet(feat[0], target)[0]
-        else:
-            TRI_LOSS = triplet(feat, target)[0]
-        return cfg.MODEL.ID_LOSS_WEIGHT * ID_LOSS + cfg.MODEL.TRIPLET_LOSS_WEIGHT * TRI_LOSS
+        scores, feats = (v if isinstance(v, list) else [v] for v in (score, feat))
+        of_identity = weighed([F.cross_entropy(s, target) for s in scores])
+        of_features = weighed([triplet(f, target)[0] for f in feats])
+        return cfg.MODEL.ID_LOSS_WEIGHT * of_identity + cfg.MODEL.TRIPLET_LOSS_WEIGHT * of_features
 
     return loss_func, None
