@@ -4,53 +4,16 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
+#include "cpu/distances.h"
 #include "cpu/parallel.h"
 #include "cpu/place_counts.h"
-#include "cpu/vector.h"
 
 namespace drsl {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-// Σ (x − r)² of some rows r, x in double already. Rows lie anywhere: while one is read the next is
-// fetched, or the loop would wait for memory most of its time. 16 sums, in a plain loop: the compiler
-// widens 16 floats at once well, and eight badly.
-template <class E>
-DRSL_INLINE void write_distances(const double* x, const E* rows, const std::vector<int32_t>& which,
-                                 int64_t dim, double* out) {
-  constexpr int kSums = 16;
-  for (size_t i = 0; i < which.size(); ++i) {
-    const E* r = rows + which[i] * dim;
-    const E* next = rows + which[std::min(i + 1, which.size() - 1)] * dim;
-    double sums[kSums] = {};
-    int64_t k = 0;
-    for (; k + kSums <= dim; k += kSums) {
-      __builtin_prefetch(next + k);
-#pragma omp simd
-      for (int j = 0; j < kSums; ++j) {
-        const double e = x[k + j] - double(r[k + j]);
-        sums[j] += e * e;
-      }
-    }
-    for (int j = 0; k < dim; ++k, ++j) sums[j] += (x[k] - double(r[k])) * (x[k] - double(r[k]));
-    for (int half = kSums / 2; half; half /= 2)
-      for (int j = 0; j < half; ++j) sums[j] += sums[j + half];
-    out[which[i]] = sums[0];
-  }
-}
-DRSL_CLONES void distances(const double* x, const float* rows, const std::vector<int32_t>& which,
-                           int64_t dim, double* out) {
-  write_distances(x, rows, which, dim, out);
-}
-DRSL_CLONES void distances(const double* x, const double* rows, const std::vector<int32_t>& which,
-                           int64_t dim, double* out) {
-  write_distances(x, rows, which, dim, out);
-}
-
-DRSL_CLONES double length2(const float* x, int64_t dim) { return dot(x, x, dim); }
-DRSL_CLONES double length2(const double* x, int64_t dim) { return dot(x, x, dim); }
 
 // The bound of match_places.h, for one query, X² given.
 struct Bound {
@@ -88,7 +51,10 @@ class Places {
         upper_(size_t(padded_)),
         x_(size_t(retrieval.dim)),
         value_(size_t(retrieval.entries)),
-        known_(size_t(retrieval.entries), -1) {
+        known_(size_t(retrieval.entries), -1),
+        rough_(size_t(retrieval.entries)),
+        rough_known_(size_t(retrieval.entries), -1),
+        seen_(size_t(retrieval.entries), -1) {
     // nothing is allocated while threads run
     const size_t size = std::bit_ceil(most + 1);
     for (auto* v : {&match_lower_, &match_upper_}) v->reserve(size);
@@ -165,7 +131,7 @@ class Places {
       }
     } else {
       wanted_.clear();
-      for (const int32_t k : matches_) want(k);
+      for (const int32_t k : matches_) want(k, known_);
       measure();
       for (const int32_t k : matches_)
         ordered_.push_back({all_.scale * all_.scale * exact(k) - own2, k, 0});
@@ -202,30 +168,64 @@ class Places {
     return mend();
   }
 
+  // Where an interval stands among those of the matches: it is before all from `behind` on, and
+  // touches those from `apart` to `behind`.
+  struct Stand {
+    size_t apart, behind;
+  };
+  Stand stand(int32_t k) const {
+    const auto n = int64_t(matches_.size());
+    const auto low = match_lower_.begin(), high = match_upper_.begin();
+    return {size_t(std::lower_bound(high, high + n, lower_[size_t(k)]) - high),
+            size_t(std::upper_bound(low, low + n, upper_[size_t(k)]) - low)};
+  }
+
+  // Narrower intervals of what is close, from differences in float32: nine of ten come free.
+  void sift() {
+    wanted_.clear();
+    for (const int32_t k : close_) want(k, rough_known_);
+    const E* x = all_.x + q_ * all_.dim;
+    rough_distances(x, all_.gallery, wanted_, all_.dim, rough_.data());
+    const double off = rough_terms(all_.dim) * std::ldexp(1.0, -24), own2 = all_.x_norm2[q_];
+    const double tiny = double(all_.dim) * std::ldexp(1.0, -120);
+    size_t kept = 0;
+    counted_.assign(matches_.size() + 1, 0);
+    for (const int32_t k : close_) {
+      const double d = rough_[size_t(all_.first_equal[k])];
+      --counted_[stand(k).behind];
+      lower_[size_t(k)] = rounded_down<T>(d - d * off - tiny - own2);
+      upper_[size_t(k)] = rounded_up<T>(d + d * off + tiny - own2);
+      const Stand now = stand(k);
+      ++counted_[now.behind];
+      if (now.apart != now.behind) close_[kept++] = k;
+    }
+    close_.resize(kept);
+    int64_t sum = 0;
+    for (size_t i = 0; i < matches_.size(); ++i) before_[i] += sum += counted_[i];
+  }
+
   // Entries close to a match, and the matches that they are close to, by their distances.
   bool mend() {
+    if (all_.limit >= 0 && int64_t(close_.size()) > all_.limit && too_many()) return false;
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<E, float>)
+      if (all_.scale == 1 && !all_.on_grid) sift();
     const size_t n = matches_.size();
     std::vector<int64_t>&touched = histogram_, &counted = counted_;
     touched.assign(n + 1, 0);  // within what was reserved: n + 1 <= bit_ceil(n + 1)
     counted.assign(n + 1, 0);
-    const auto begin = match_lower_.begin(), end = begin + int64_t(n);
     for (const int32_t k : close_) {
-      const T high = upper_[size_t(k)], low = lower_[size_t(k)];
-      const auto behind = size_t(std::upper_bound(begin, end, high) - begin);
-      const auto apart =
-          size_t(std::lower_bound(match_upper_.begin(), match_upper_.begin() + int64_t(n), low) -
-                 match_upper_.begin());
-      ++touched[apart];
-      --touched[behind];
-      ++counted[behind];  // among those before every match from here on
+      const Stand now = stand(k);
+      ++touched[now.apart];
+      --touched[now.behind];
+      ++counted[now.behind];
     }
     ordered_.clear();
     int64_t touches = 0;
     for (size_t i = 0; i < n; ++i)
       if ((touches += touched[i]) > 0) ordered_.push_back({0, matches_[i], i});
     wanted_.clear();
-    for (const Match& match : ordered_) want(match.column);
-    for (const int32_t k : close_) want(k);
+    for (const Match& match : ordered_) want(match.column, known_);
+    for (const int32_t k : close_) want(k, known_);
     if (all_.limit >= 0 && measured_ + int64_t(wanted_.size()) > all_.limit) return false;
     measure();
     int64_t sum = 0;
@@ -248,11 +248,16 @@ class Places {
   }
 
   // Distances are measured once for rows that are equal, and many together.
-  void want(int32_t k) {
+  void want(int32_t k, std::vector<int64_t>& known) {
     const int32_t i = all_.first_equal[k];
-    if (all_.on_grid || known_[size_t(i)] == q_) return;
-    known_[size_t(i)] = q_;
+    if (all_.on_grid || known[size_t(i)] == q_) return;
+    known[size_t(i)] = q_;
     wanted_.push_back(i);
+  }
+  bool too_many() {
+    wanted_.clear();
+    for (const int32_t k : close_) want(k, seen_);
+    return !all_.on_grid && int64_t(wanted_.size()) > all_.limit;
   }
   void measure() {
     std::copy_n(all_.x + q_ * all_.dim, all_.dim, x_.begin());
@@ -268,6 +273,8 @@ class Places {
   std::vector<double> x_;       // the query
   std::vector<double> value_;   // d² of the query with an entry, if
   std::vector<int64_t> known_;  // it is this query's
+  std::vector<float> rough_;    // the same in float32
+  std::vector<int64_t> rough_known_, seen_;
   std::vector<int32_t> matches_, junk_, close_, wanted_;
   std::vector<int64_t> before_, histogram_, counted_;
   std::vector<Match> ordered_;
