@@ -174,10 +174,13 @@ class Places {
     size_t apart, behind;
   };
   Stand stand(int32_t k) const {
-    const auto n = int64_t(matches_.size());
-    const auto low = match_lower_.begin(), high = match_upper_.begin();
-    return {size_t(std::lower_bound(high, high + n, lower_[size_t(k)]) - high),
-            size_t(std::upper_bound(low, low + n, upper_[size_t(k)]) - low)};
+    const T lower = lower_[size_t(k)], upper = upper_[size_t(k)];
+    size_t apart = 0, behind = 0;  // both arrays are padded to a power of two; nothing to predict
+    for (size_t half = match_lower_.size() / 2; half; half /= 2) {
+      apart += half * size_t(match_upper_[apart + half - 1] < lower);
+      behind += half * size_t(match_lower_[behind + half - 1] <= upper);
+    }
+    return {apart, behind};
   }
 
   // Narrower intervals of what is close, from differences in float32: nine of ten come free.
