@@ -133,6 +133,16 @@ def test_a_query_with_many_near_ties_is_settled_in_double_precision(name, monkey
     assert sum(settled) > 0
 
 
+@pytest.mark.parametrize(
+    "name", ["near_ties", "tenths", "wide_grid", "duplicates", "two_identities", "biased_sums"]
+)
+def test_near_ties_may_all_be_measured(name, monkeypatch):
+    """Float32 sifts them, double decides: nobody waits for a product in double precision."""
+    monkeypatch.setattr(_retrieval, "LIMIT", 2)
+    monkeypatch.setattr(_retrieval, "_Wide", None)
+    check(NAMES[name]())
+
+
 def test_threads_do_not_change_a_bit():
     p = problem(300, 500, 40, seed=8, spread=3.0)
     before, results = torch.get_num_threads(), []
