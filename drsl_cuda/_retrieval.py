@@ -17,7 +17,7 @@ from drsl_cuda import _check, _ops
 BLOCK = 512  # queries that are multiplied together: fewer cost the library speed
 PART = 512  # terms of a float32 product that are added up in one go
 BLOCK_BYTES = 256 * 2**20  # of products
-CHUNK = 2**20  # numbers that a pass over rows converts at a time
+CHUNK = 2**18  # numbers that a pass over rows converts at a time
 CENTRE_ROWS = 64  # that a common centre is looked for in
 # Distances from differences that a query may take, as a share of the gallery: beyond that a product
 # in double precision is cheaper.
@@ -232,8 +232,9 @@ def _on_grid(query, gallery, norms2, bits, scale=1.0):
     power = (bits - 1) // 2 - _exponent(reach)  # 1 / g
     for rows in (query, gallery):
         for part in _chunks(rows):
-            steps = torch.ldexp(rows[part].double() * scale, torch.tensor(power))
-            if not torch.equal(steps, steps.round()):
+            block = rows[part] if scale == 1 else rows[part].double() * scale
+            # there and back: what vanishes on the way is not on the grid
+            if not torch.equal((block * 2.0**power).round_() * 2.0**-power, block):
                 return False
     return True
 

@@ -124,6 +124,17 @@ def mixed_scales():
 
 
 @case
+def next_to_nothing():
+    """On a grid but for numbers so small that they vanish in its unit; they decide all the same."""
+    p = mapped(problem(20, 200, 3, seed=23), torch.zeros_like)
+    p["gallery"] += (
+        torch.randint(0, 5, (200, 3), generator=torch.Generator().manual_seed(3)) * 1e-40
+    )
+    p["gallery"][0] = 2.0**50
+    return p
+
+
+@case
 def outlier():
     p = problem(seed=16)
     p["gallery"][7] *= 1e12
