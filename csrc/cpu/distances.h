@@ -11,7 +11,7 @@ void distances(const double* x, const float* rows, const std::vector<int32_t>& w
 void distances(const double* x, const double* rows, const std::vector<int32_t>& which, int64_t dim,
                double* out);
 
-// In float32, in half the time: off by at most kRoughTerms(dim) · 2^-24 of itself, and by dim · 2^-120
+// In float32, in half the time: off by at most rough_terms(dim) · 2^-24 of itself, and by dim · 2^-120
 // where squares are below the smallest normal number.
 void rough_distances(const float* x, const float* rows, const std::vector<int32_t>& which,
                      int64_t dim, float* out);

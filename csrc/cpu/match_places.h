@@ -8,13 +8,15 @@
 // from differences, in double, and equal distances go by column. So the result does not depend on
 // how products round: it is that of the distances Σ (x − r)² in double.
 //
+// In between, where float32 products leave doubt, differences in float32 settle most of it first.
+//
 // The bound. u is half a unit in the last place of the products' type T, w that of double, X and R
-// the lengths of the two operands, n the number of roundings a term of a product may see: their
-// dimension, or that of a part if the product comes in parts, and the number of parts. However it is
-// added up, the product is off by at most γ X R, γ = nu / (1 − nu). Rounding |r|², the subtraction and the operands themselves
-// (if a centre was taken away) adds at most u (6 X R + 4 R² + 2 X²), norms and the distance from
-// differences, of dimension D, at most 2 w (D + 16) (X R + R² + X²), and the interval's own arithmetic less than the
-// difference to
+// the lengths of the two operands, D their dimension, n the number of roundings a term of a product
+// may see: the terms of the longest part that it comes in, and the number of parts. However it is
+// added up, it is off by at most γ X R, γ = nu / (1 − nu). Rounding |r|², the subtraction and the
+// operands themselves (if a centre was taken away) adds at most u (6 X R + 4 R² + 2 X²), norms and
+// the distance from differences at most 2 w (D + 16) (X R + R² + X²), and the interval's own
+// arithmetic less than the difference to
 //     α X R + β R² + β X² + tiny,   α = (2 n + 16) u (1 + 2 n u) + 2 w (D + 16),
 //                                   β = 8 u + 2 w (D + 16),
 // where tiny is for products below the smallest normal number. On a grid (all numbers are multiples
