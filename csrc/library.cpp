@@ -52,4 +52,20 @@ STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
   m.def(
       "alrp_loss(Tensor scores, Tensor targets, Tensor regression_losses, float delta, bool grad) "
       "-> (Tensor loss, Tensor rank, Tensor order, Tensor grad_scores)");
+
+  // Where a query's matches stand in its list. gram [P, B, G]: products of operands, in parts of at
+  // most ⌈D / P⌉ terms that are to be added up; operands are
+  // scale · (features − a centre); x, gallery: the features; norm2: the operands' |x|², infinite
+  // for entries that are in no list; first_equal [G]: the first entry with the same features;
+  // by_identity [G]: columns, begin and end [B]: where those of the query's identity are in it.
+  // on_grid: gram is exact. limit: distances from differences that a query may take, −1: any number.
+  // ap, inp: NaN without matches. first: place of the first match, 0: none, −1: over the limit.
+  m.def(
+      "match_places(Tensor gram, Tensor x, Tensor gallery, Tensor x_norm2, Tensor gallery_norm2, "
+      "Tensor first_equal, Tensor by_identity, Tensor begin, Tensor end, Tensor? x_camera, "
+      "Tensor? gallery_camera, float scale, bool on_grid, int limit) "
+      "-> (Tensor ap, Tensor inp, Tensor first)");
+
+  // |x|² in double precision, of rows [B, D].
+  m.def("squared_lengths(Tensor rows) -> Tensor");
 }

@@ -1,0 +1,25 @@
+#pragma once
+// Σ (x − r)² of a row x and some rows r of many, from differences: out[i] for each i of `which`.
+#include <cstdint>
+#include <vector>
+
+namespace drsl {
+
+// In double, x in double already.
+void distances(const double* x, const float* rows, const std::vector<int32_t>& which, int64_t dim,
+               double* out);
+void distances(const double* x, const double* rows, const std::vector<int32_t>& which, int64_t dim,
+               double* out);
+
+// In float32, in half the time: off by at most rough_terms(dim) · 2^-24 of itself, and by dim · 2^-120
+// where squares are below the smallest normal number.
+void rough_distances(const float* x, const float* rows, const std::vector<int32_t>& which,
+                     int64_t dim, float* out);
+// One of 64 sums, their tree, three roundings before and rest to spare.
+constexpr double rough_terms(int64_t dim) { return double(dim) / 64 + 32; }
+
+// |x|², in double.
+double length2(const float* x, int64_t dim);
+double length2(const double* x, int64_t dim);
+
+}  // namespace drsl

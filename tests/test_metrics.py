@@ -1,0 +1,212 @@
+"""drsl_cuda.metrics.evaluate against the protocol in plain NumPy: the same places, to the last one."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import oracle_metrics
+from cases_metrics import NAMES, problem
+from drsl_cuda import _retrieval, metrics
+from drsl_cuda.metrics import evaluate
+from tolerances import BF16, F16, F32, F64
+
+BACKENDS = pytest.mark.parametrize("backend", ["native", "reference"])
+ROUNDING = 1e-14  # means of quotients in another order
+
+
+def wanted(p, **options):
+    """Of the features in the type that they come in."""
+    arrays = {k: None if v is None else (v.double() if v.is_floating_point() else v).numpy()
+              for k, v in p.items()}  # fmt: skip
+    return oracle_metrics.evaluate(**arrays, **options)
+
+
+def check(p, backend="native", **options):
+    got, want = evaluate(**p, backend=backend, **options), wanted(p, **options)
+    assert np.array_equal(got.first_match.numpy(), want.first_match)
+    assert np.array_equal(got.valid.numpy(), want.valid)
+    for name in ("ap", "inp", "cmc"):
+        np.testing.assert_allclose(getattr(got, name).numpy(), getattr(want, name), rtol=ROUNDING)
+    for name in ("mAP", "mINP"):
+        np.testing.assert_allclose(getattr(got, name), getattr(want, name), rtol=ROUNDING)
+    return got
+
+
+def placed(p, dtype, device="cpu"):
+    return {k: v if v is None else v.to(device, dtype if v.is_floating_point() else None)
+            for k, v in p.items()}  # fmt: skip
+
+
+@BACKENDS
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_places_are_those_of_the_protocol(name, dtype, backend):
+    if (name, dtype, backend) == ("tenths", F64, "reference"):
+        pytest.skip("ties to the last bit of float64 depend on the order of additions")
+    check(placed(NAMES[name](), dtype), backend)
+
+
+@pytest.mark.parametrize("dtype", [F16, BF16], ids=str)
+@pytest.mark.parametrize("name", ["plain", "integer_grid", "duplicates", "rectified", "long_rows"])
+def test_half_precision_features_are_taken_as_they_are(name, dtype):
+    check(placed(NAMES[name](), dtype))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_problems(seed):
+    r = np.random.default_rng(seed)
+    p = problem(
+        int(r.integers(1, 40)), int(r.integers(1, 300)), int(r.integers(1, 70)), seed=seed,
+        identities=int(r.integers(1, 30)), cameras=int(r.integers(1, 5)), spread=r.uniform(0.1, 5),
+    )  # fmt: skip
+    check(p, max_rank=int(r.integers(1, 400)))
+
+
+@BACKENDS
+def test_ids_of_junk_and_distractors_are_the_callers(backend):
+    p = problem(seed=3)
+    before = check(p, backend)
+    for options in (
+        {"junk_ids": (3, 5)}, {"junk_ids": ()}, {"distractor_ids": [2, 4, -1]},
+        {"distractor_ids": set()}, {"junk_ids": range(-1, 4), "distractor_ids": (5,)},
+    ):  # fmt: skip
+        assert check(p, backend, **options).mAP != before.mAP
+
+
+def test_features_of_two_types_are_promoted():
+    p = problem(seed=4)
+    p["gallery"] = p["gallery"].double() + 1e-9
+    check(p)
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.int32, torch.uint32])
+def test_integers_of_any_width(dtype):
+    p = problem(seed=5)
+    keys = ("query_ids", "query_cams", "gallery_ids", "gallery_cams")
+    p["gallery_ids"] = p["gallery_ids"].clamp(min=0)
+    check(p | {k: p[k].to(dtype) for k in keys})
+
+
+LAYOUTS = {
+    "transposed": lambda x: x.t().contiguous().t(),
+    "sliced": lambda x: torch.stack([x, -x], 2).flatten(1)[:, ::2],
+    "columns_of_more": lambda x: torch.cat([x, x], 1)[:, : x.shape[1]],
+    "expanded": lambda x: x[:1].expand(len(x), -1),
+}
+
+
+@BACKENDS
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_any_layout(layout, backend):
+    p = problem(seed=6)
+    check(p | {k: LAYOUTS[layout](p[k]) for k in ("query", "gallery")}, backend)
+    check(p | {k: torch.stack([p[k], p[k]], 1)[:, 0] for k in ("query_ids", "gallery_cams")})
+
+
+def test_results_do_not_depend_on_blocks_or_limits(monkeypatch):
+    p = problem(60, 200, 600, seed=7, spread=5.0)
+    usual = check(p)
+    for name, value in (
+        ("BLOCK", 7),
+        ("PART", 64),
+        ("LIMIT", 0),
+        ("CHUNK", 1000),
+        ("BLOCK_BYTES", 1),
+    ):
+        monkeypatch.setattr(_retrieval, name, value)
+        other = evaluate(**p)
+        assert torch.equal(other.ap.nan_to_num(), usual.ap.nan_to_num()), name
+
+
+@pytest.mark.parametrize("name", ["near_ties", "mixed_scales", "tenths", "wide_grid"])
+def test_a_query_with_many_near_ties_is_settled_in_double_precision(name, monkeypatch):
+    settled = []
+    products = _retrieval._Wide.products
+    monkeypatch.setattr(
+        _retrieval._Wide, "products", lambda *a: settled.append(len(a[1])) or products(*a)
+    )
+    monkeypatch.setattr(_retrieval, "LIMIT", 0)
+    monkeypatch.setattr(_retrieval, "LIMIT_LEAST", 0)
+    check(NAMES[name]())
+    assert sum(settled) > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["near_ties", "tenths", "wide_grid", "duplicates", "two_identities", "biased_sums"]
+)
+def test_near_ties_may_all_be_measured(name, monkeypatch):
+    """Float32 sifts them, double decides: nobody waits for a product in double precision."""
+    monkeypatch.setattr(_retrieval, "LIMIT", 2)
+    monkeypatch.setattr(_retrieval, "_Wide", None)
+    check(NAMES[name]())
+
+
+def test_threads_do_not_change_a_bit():
+    p = problem(300, 500, 40, seed=8, spread=3.0)
+    before, results = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        results.append(evaluate(**p))
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        assert torch.equal(other.ap.nan_to_num(), results[0].ap.nan_to_num())
+        assert other.mAP == results[0].mAP and other.mINP == results[0].mINP
+
+
+def test_products_are_of_full_precision_whatever_torch_is_told():
+    p = problem(seed=9)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        check(p)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_a_curve_longer_than_the_gallery_goes_on_at_its_end():
+    p = problem(20, 30, seed=10)
+    result = check(p, max_rank=100)
+    assert result.cmc.shape == (100,) and result.cmc[30:].eq(1).all()
+    assert check(p, max_rank=1).cmc.shape == (1,)
+
+
+def test_without_a_query_that_counts_means_are_nan():
+    for name in ("one_camera", "no_queries", "no_gallery"):
+        result = check(NAMES[name]())
+        assert math.isnan(result.mAP) and math.isnan(result.mINP) and result.cmc.isnan().all()
+        assert not result.valid.any() and result.first_match.eq(0).all()
+        assert "nan" in str(result)
+
+
+def test_the_result_says_what_it_is():
+    result = evaluate(**problem(seed=11))
+    assert result.cmc.dtype == result.ap.dtype == result.inp.dtype == F64
+    assert result.first_match.dtype == torch.int64 and result.valid.dtype == torch.bool
+    assert result.ap.isnan().eq(~result.valid).all()
+    assert f"mAP {100 * result.mAP:.2f} %" in str(result) and "rank-1" in str(result)
+    assert f"{int(result.valid.sum())} of 30" in str(result)
+    with pytest.raises(AttributeError):
+        result.mAP = 1.0
+
+
+def test_features_may_require_a_gradient():
+    p = problem(seed=12)
+    p["query"].requires_grad_()
+    assert not evaluate(**p).ap.requires_grad
+
+
+def test_on_a_device(device):
+    p = problem(seed=13)
+    result, want = evaluate(**placed(p, F32, device)), wanted(p)
+    assert result.ap.device.type == "cpu"
+    np.testing.assert_allclose(result.ap.numpy(), want.ap, rtol=ROUNDING)
+
+
+def test_native_and_reference_agree_on_more():
+    p = problem(700, 900, 48, seed=14, identities=40, spread=4.0)
+    native, reference = evaluate(**p), evaluate(**p, backend="reference")
+    assert torch.equal(native.first_match, reference.first_match)
+    torch.testing.assert_close(native.ap, reference.ap, rtol=ROUNDING, atol=0, equal_nan=True)
+    assert isinstance(native, metrics.Evaluation)
