@@ -9,10 +9,10 @@ from drsl_cuda import BatchHardTripletLoss, DRSLLoss, FIDILoss, SmoothAPLoss
 from drsl_cuda.distributed import distributed_loss
 from tolerances import F32, F64, assert_close
 
-# float64: what the issue asks for. float32: the same sums of some 1e2 numbers in another order; the
-# temperature of Smooth-AP, 0.01, makes 100 of a rounding of cos.
-EXACT = {F64: 1e-12, F32: 2e-6}
-SHARP = {F64: 1e-12, F32: 2e-5}
+# The same sums of some 1e2 numbers in another order: a few roundings. In the ring a positive's cosine is
+# rounded on another way than in one process, and the temperature of Smooth-AP makes 100 of it.
+EXACT = {F64: 1e-12, F32: 1e-6}
+SHARP = {F64: 1e-12, F32: 1e-5}
 
 LOSSES = {
     "drsl": DRSLLoss(),
@@ -113,7 +113,7 @@ for layout_name, layout in LAYOUTS.items():
     def table(world, case, layout=layout):
         name, mode, dtype = case.split("-")
         dtype = {"float64": F64, "float32": F32}[dtype]
-        tolerance = (SHARP if name == "smooth_ap" else EXACT)[dtype]
+        tolerance = (SHARP if (name, mode) == ("smooth_ap", "ring") else EXACT)[dtype]
         compare(world, LOSSES[name], layout, dtype, mode, tolerance)
 
     table.__name__ = layout_name
