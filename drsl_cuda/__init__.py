@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from drsl_cuda import functional, reference
+from drsl_cuda import functional, metrics, reference
 from drsl_cuda._plan import build_info, explain
 from drsl_cuda.losses import DRSLLoss
 from drsl_cuda.score_losses import ALRPLoss, APLoss, RankSortLoss
@@ -17,6 +17,7 @@ __all__ = [
     "build_info",
     "explain",
     "functional",
+    "metrics",
     "reference",
 ]
 
