@@ -2,7 +2,7 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from drsl_cuda import functional, reference
+from drsl_cuda import functional, metrics, reference
 from drsl_cuda._plan import build_info, explain
 from drsl_cuda.losses import BatchHardTripletLoss, DRSLLoss, FIDILoss, SmoothAPLoss
 from drsl_cuda.memory_bank import MemoryBank
@@ -23,6 +23,7 @@ __all__ = [
     "build_info",
     "explain",
     "functional",
+    "metrics",
     "reference",
 ]
 
