@@ -2,9 +2,10 @@
 
 import torch
 
-from drsl_cuda import DRSLLoss
+from drsl_cuda import BatchHardTripletLoss, DRSLLoss, FIDILoss, SmoothAPLoss
 
 PRODUCT_BYTES = 2**33  # a result beyond is formed in blocks of rows, the memory used again
+OTHERS = {"FIDI": FIDILoss, "Smooth-AP": SmoothAPLoss, "triplet": BatchHardTripletLoss}
 REFERENCE_PAIRS = 2**28  # B · n · G: beyond, the reference takes minutes
 
 

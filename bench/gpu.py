@@ -55,6 +55,10 @@ def measure(problem, features, timer, device, seconds):
             functions["graph"] = contenders.replay(x, labels)
         except RuntimeError as error:
             found["graph_failed"] = str(error).splitlines()[0]
+    if problem.others:
+        functions |= {
+            name: contenders.step(loss(), x, labels) for name, loss in contenders.OTHERS.items()
+        }
     if contenders.reference_fits(problem):
         functions["reference"] = contenders.reference(x, labels)
     found["ms"] = timer.in_turns(functions, seconds)

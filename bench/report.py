@@ -106,6 +106,13 @@ def table(results):
     lines += ["", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     measured = [case for case in results["cases"] if case["state"] == "measured"]
     lines += ["| " + " | ".join(row(case)) + " |" for case in measured]
+    for case in filter(lambda case: case["problem"]["others"], measured):
+        times = {name: median(case, name) for name in ("FIDI", "Smooth-AP", "triplet")}
+        told = (
+            f"{name} {ms:.3g} ms, {ms / median(case, 'products'):.2f} of products"
+            for name, ms in times.items()
+        )
+        lines += ["", f"{case['name']}, {case['features']}: " + "; ".join(told)]
     others = [line(case) for case in results["cases"] if case["state"] != "measured"]
     lines += ["", *others] if others else []
     for case in measured:

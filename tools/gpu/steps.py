@@ -82,6 +82,15 @@ def benchmark(work):
     return Outcome(FAILED if wrong or failed or status else PASSED, told)
 
 
+def scores(work):
+    out = work.folder / "scores.json"
+    command = [sys.executable, "bench/against_sort.py", "--seconds=1", f"--out={out}"]
+    status = work.call(command, "scores.log")
+    lines = (work.folder / "scores.log").read_text(errors="replace").splitlines()
+    told = next((line for line in lines if line.startswith("aim:")), error_in("\n".join(lines)))
+    return Outcome(FAILED if status or not out.exists() else PASSED, told)
+
+
 def with_pytest(facts, run, work):
     for name in ("pytest", "hypothesis", "numpy"):
         if facts["packages"][name] is None:
@@ -106,9 +115,10 @@ def all_steps(facts):
         Step("environment", 15, partial(describe, facts=facts)),
         Step("build", 110, partial(build, facts=facts)),
         Step("self-check", 20, self_check),
-        suite("tests on the GPU", 95, on_gpu, few),
+        suite("tests on the GPU", 90, on_gpu, few),
         suite("gradcheck and opcheck", 35, by_gradient, few),
         Step("sanitizer", 60, partial(sanitize, environment=paths_of_python())),
-        Step("benchmark", 95, benchmark),
+        Step("benchmark", 80, benchmark),
+        Step("losses on scores", 20, scores),
         suite("other tests", 40, rest, max(1, cpus // 2), optional=True),
     ]
