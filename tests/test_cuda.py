@@ -5,6 +5,7 @@ import torch
 
 from cases_scores import LOSSES, detector, run
 from drsl_cuda import functional
+from losses_table import LOSSES as EMBEDDING_LOSSES
 from running import loss_and_grads
 from tolerances import F32, F64, SAME, assert_close
 
@@ -14,61 +15,78 @@ pytestmark = [
 ]
 
 
+EVERY_LOSS = pytest.mark.parametrize(
+    "loss", [functional.drsl_loss, *(row.function for row in EMBEDDING_LOSSES.values())]
+)
+
+
 def batch(size=200, dim=64, classes=50, dtype=F32, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(size, dim, generator=generator, dtype=F64).to("cuda", dtype)
     return x, torch.arange(size, device="cuda") % classes
 
 
+def step(loss, x, labels, **options):
+    """The loss and its gradient."""
+    leaf = x.detach().clone().requires_grad_()
+    value = loss(leaf, labels, **options)
+    value.sum().backward()
+    return value.detach(), leaf.grad
+
+
+@pytest.mark.parametrize("size", [200, 700])
 @pytest.mark.parametrize("reduction", ["mean", "none"])
-def test_cuda_and_cpu_agree(reduction):
-    x, labels = batch(dtype=F64)
-    on_gpu = loss_and_grads(x, labels, reduction=reduction)
-    on_cpu = loss_and_grads(x.cpu(), labels.cpu(), reduction=reduction)
+@EVERY_LOSS
+def test_cuda_and_cpu_agree(loss, reduction, size):
+    x, labels = batch(size, dtype=F64)
+    on_gpu = step(loss, x, labels, reduction=reduction)
+    on_cpu = step(loss, x.cpu(), labels.cpu(), reduction=reduction)
     assert on_gpu[0].is_cuda and on_gpu[1].is_cuda
     assert_close(on_gpu[0], on_cpu[0], SAME[F64].loss)
     assert_close(on_gpu[1], on_cpu[1], SAME[F64].grad)
 
 
-def test_a_step_never_waits_for_the_device():
+@EVERY_LOSS
+def test_a_step_never_waits_for_the_device(loss):
     x, labels = batch()
     x.requires_grad_()
     own = torch.arange(200, device="cuda")
     exclude = torch.eye(200, dtype=torch.bool, device="cuda")
-    functional.drsl_loss(x, labels, self_index=own, exclude=exclude).backward()  # loads kernels
+    loss(x, labels, self_index=own, exclude=exclude).backward()  # loads kernels
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for reduction in ("mean", "sum", "none"):
-            loss = functional.drsl_loss(
-                x, labels, self_index=own, exclude=exclude, reduction=reduction
-            )
-            loss.sum().backward()
+            value = loss(x, labels, self_index=own, exclude=exclude, reduction=reduction)
+            value.sum().backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert x.grad.isfinite().all()
 
 
-def test_a_captured_step_replays_on_new_data():
-    x, labels = batch()
+@pytest.mark.parametrize("size", [200, 700])
+@EVERY_LOSS
+def test_a_captured_step_replays_on_new_data(loss, size):
+    x, labels = batch(size)
     static = x.clone().requires_grad_()
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
-            torch.autograd.grad(functional.drsl_loss(static, labels), static)
+            torch.autograd.grad(loss(static, labels), static)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        loss = functional.drsl_loss(static, labels)
-        (grad,) = torch.autograd.grad(loss, static)
+        value = loss(static, labels)
+        (grad,) = torch.autograd.grad(value, static)
     for seed in (1, 2):
-        new, _ = batch(seed=seed)
+        new, others = batch(size, seed=seed, classes=50 - 20 * seed)  # other numbers of positives
         with torch.no_grad():
             static.copy_(new)
+            labels.copy_(others)
         graph.replay()
-        wanted = loss_and_grads(new, labels)
-        assert torch.equal(loss, wanted[0])
+        wanted = step(loss, new, labels)
+        assert torch.equal(value, wanted[0])
         assert torch.equal(grad, wanted[1])
 
 

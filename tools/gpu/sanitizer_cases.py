@@ -29,6 +29,11 @@ CASES = {
     "near pairs": (1, 140, None, 48, 20, torch.float32, {"near": True}),
     "bad rows": (1, 70, None, 40, 20, torch.float32, {"bad": True}),
     "one row": (1, 1, None, 8, 1, torch.float32, {}),
+    "FIDI": (1, 67, None, 33, 16, torch.float32, {"loss": "fidi"}),
+    "FIDI of a gallery": (1, 37, 201, 40, 12, torch.bfloat16, {"loss": "fidi"}),
+    "Smooth-AP": (1, 67, None, 33, 2, torch.float32, {"loss": "smooth_ap"}),
+    "Smooth-AP of a gallery": (1, 37, 201, 40, 2, torch.float64, {"loss": "smooth_ap"}),
+    "triplet": (1, 67, None, 33, 16, torch.float32, {"loss": "batch_hard_triplet"}),
 }
 
 # name: (sets, entries, positives, dtype, delta)
@@ -77,7 +82,8 @@ def run(sets, B, G, D, classes, dtype, options, device):
     )
     # Rounded on the host: a copy is a write that initcheck sees without any kernel.
     x, r = (None if t is None else t.to(dtype).to(device).requires_grad_() for t in (x, r))
-    loss = functional.drsl_loss(x, labels, r, r_labels, **options)
+    function = getattr(functional, options.pop("loss", "drsl") + "_loss")
+    loss = function(x, labels, r, r_labels, **options)
     loss.backward(torch.ones_like(loss))
     distance, cosine = functional.pairwise_distance_angle(
         x.detach(), None if r is None else r.detach()
