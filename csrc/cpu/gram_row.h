@@ -67,11 +67,12 @@ struct GramRow {
     if (policy.weight(counts.positives, counts.others) == 0) return fill(g, T(0));
     row.n = p.selection->positives(q, row.column.data());
     if (is_bad(q) || !load(q, g, near)) return give_up(q, g, near);
-    row.begin(g, !kSmooth);
+    row.begin(g);
     if constexpr (Policy::kWay == Way::kEach) {
       EachRow<T> each(row, p.leading, counts.others);
       policy(each);
     } else {
+      row.prepare(!kSmooth);
       policy(row);
     }
     for (int t = 0; t < 3; ++t) terms[t] = row.terms[t];

@@ -77,11 +77,12 @@ DRSL_INLINE void rank_row(const RankSortTask<T>& t, const Policy& policy, RankWo
     row.y[i] = T(0.5) + T(0.5) * cosine[k];
     d[k] = infinity;
   }
-  row.begin(worker.charges.get(), Policy::kWay == Way::kRanks);
+  row.begin(worker.charges.get());
   if constexpr (Policy::kWay == Way::kEach) {
     EachRow<T> each(row, padded, counts.others);
     policy(each);
   } else {
+    row.prepare(Policy::kWay == Way::kRanks);
     policy(row);
   }
   for (int k = 0; k < 3; ++k) t.terms[q * 3 + k] = T(row.terms[k]);

@@ -86,13 +86,16 @@ class Row {
     terms[2] += double(c);
   }
 
-  // After d, y, column, cosine, near and distance are in place. Positives may be sorted.
-  DRSL_INLINE void begin(T* charges, bool sorts) {
+  // After d, y, column, cosine, near and distance are in place.
+  DRSL_INLINE void begin(T* charges) {
     spread = charges;
     terms[0] = terms[1] = terms[2] = 0;
-    for (int64_t c = 0; c < columns_ / kChunk; ++c) {
+  }
+
+  // For sums over negatives, and the nearest of them. Positives may be sorted.
+  DRSL_INLINE void prepare(bool sorts) {
+    for (int64_t c = 0; c < columns_ / kChunk; ++c)
       chunk_min_[size_t(c)] = least(distance.get() + c * kChunk);
-    }
     if (sorts && n >= kSortedFrom) sort_positives();
   }
 

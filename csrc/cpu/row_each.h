@@ -46,6 +46,7 @@ class EachRow {
     size_t far = 0;
     for (size_t i = 1; i < size_t(row_.n); ++i)
       if (row_.d[i] > row_.d[far]) far = i;
+    row_.prepare(false);
     const int64_t near = row_.nearest_negative();
     const Slope<T> s = loss(row_.d[far], row_.distance.get()[near]);
     row_.terms[0] = double(s.value);

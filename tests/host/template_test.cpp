@@ -38,7 +38,7 @@ int check(double tolerance) {
     row.d[size_t(row.n)] = T(distance[size_t(k)]);
     row.column[size_t(row.n++)] = k;
   }
-  row.begin(charges.get(), false);
+  row.begin(charges.get());
   drsl::EachRow<T> each(row, kColumns, kEntries - row.n);
   const drsl::Template<T> policy{T(kMargin)};
   policy(each);
