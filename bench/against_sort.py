@@ -31,7 +31,7 @@ class Rows(NamedTuple):
 FULL = (
     Rows(10**6, 10**4),
     Rows(10**6, 10**4, crowded=True),
-    Rows(10**5, 10**3),
+    Rows(10**5, 2000),
     Rows(10**6, 10**5),
     Rows(10**5, 10**5),
 )

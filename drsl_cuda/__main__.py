@@ -29,7 +29,10 @@ CHECKED = (  # name, loss, (B, K, D), options, type
     ("triplet", "triplet", (48, 4, 32), {}, torch.float64),
 )
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # docs/losses.md asks for no more
-TIMED = ((64, 4, 2048), (256, 4, 2048), (1024, 4, 512), (1024, 16, 512), (4096, 16, 512))
+TIMED = (
+    (64, 4, 2048), (256, 4, 2048), (1024, 4, 512),
+    (1024, 16, 512), (4096, 4, 512), (4096, 16, 512), (4096, 2048, 512), (8, 4, 64),
+)  # fmt: skip
 
 
 def batch(size, per_identity, dim, dtype=torch.float32, seed=0):
@@ -100,7 +103,7 @@ def timing_table(shapes, seconds):
             plain = partial(step, drsl_cuda.DRSLLoss(backend="reference"))
             slow = f"{medians_ms([plain], seconds)[0]:.1f} ms"
         ratios = "".join(f" {time / floor:>9.2f}" for time in times)
-        print(f"  {shape!s:<16} {floor:>6.2f} ms{ratios} {slow:>10}")
+        print(f"  {shape!s:<16} {floor:>6.3g} ms{ratios} {slow:>10}")
     print(
         "  forward + backward, medians. products: X @ X.T and S @ X, which any implementation pays"
     )
