@@ -75,22 +75,22 @@ class _Figure:
     def _arm(self, side):
         who, pose = self.who, self.pose
         ahead = -side * pose.swing
-        out = side * (0.128 * who.wide)
-        shoulder = self._seen(out, 0 * ahead), 0.195 + 0 * ahead
-        elbow = self._seen(out + side * pose.spread * 0.6, 0.45 * ahead - 0.01), 0.345 + 0 * ahead
+        out = side * (0.116 * who.wide)
+        shoulder = self._seen(out, 0 * ahead), 0.203 + 0 * ahead
+        elbow = self._seen(out + side * (0.01 + pose.spread * 0.6), 0.45 * ahead - 0.01), 0.345 + 0 * ahead
         reach = 0.47 - np.abs(ahead) * 0.25
-        hand = self._seen(out + side * pose.spread, ahead + 0.02), reach
+        hand = self._seen(out + side * (0.012 + pose.spread), ahead + 0.02), reach
         wide = 0.5 + 0.5 * who.wide
         sleeve = np.where(self.sleeves[:, None], who.upper_colour, who.skin)
         bulk = np.where(who.upper == UPPER.index("jacket"), 0.008, 0.0)
         self.canvas.capsule(hand, hand, (0.026 + 0 * ahead, 0.026 + 0 * ahead), who.skin)
         self.canvas.capsule(elbow, hand, (0.033 * wide + bulk, 0.026 * wide + bulk), sleeve)
         # a t-shirt's sleeve ends half way to the elbow
-        self.canvas.capsule(shoulder, elbow, (0.041 * wide + bulk, 0.034 * wide + bulk), sleeve)
+        self.canvas.capsule(shoulder, elbow, (0.036 * wide + bulk, 0.032 * wide + bulk), sleeve)
         short = np.where(self.sleeves, 1.0, 0.55)
         half = tuple(p + (q - p) * short for p, q in zip(shoulder, elbow, strict=True))
         self.canvas.capsule(
-            shoulder, half, (0.044 * wide + bulk, 0.04 * wide + bulk), who.upper_colour
+            shoulder, half, (0.04 * wide + bulk, 0.038 * wide + bulk), who.upper_colour
         )
 
     def _half(self, broad, deep):
@@ -103,11 +103,10 @@ class _Figure:
             return
         part = self.canvas.part(images, top, float(np.max(bottom)))
         down = (part.y - part.of(top)) / part.of(bottom - top)
-        half = part.of(self._half(0.115 * self.who.wide, 0.085 * self.who.wide))
+        hips = self.who.wide * self.who.taper
+        half = part.of(self._half(0.122 * hips, 0.078 * hips))
         half = half * (1 + part.of(flare) * np.clip(down, 0, 1))
         right = part.x / half
-        away = np.maximum(np.abs(part.x) - half, np.abs(down - 0.5) * part.of(bottom - top))
-        away = np.maximum(away - 0 * half, np.abs(part.x) - half)
         edge = np.maximum(np.abs(part.x) - half, part.y - part.of(bottom))
         edge = np.maximum(edge, part.of(top) - part.y)
         part.paint(edge, colour, shade=self.canvas.shade(part, np.abs(right), right))
@@ -121,8 +120,6 @@ class _Figure:
         bottom = np.where(covered, np.where(self.dress, 0.72, 0.68), 0.55)
         flare = np.where(covered, 0.35 + step * 2, 0.0)
         self._skirtlike(np.arange(n), 0.46 + np.zeros(n), bottom, flare, colour)
-        shorts = (self.who.lower == LOWER.index("shorts")) & ~self.dress
-        del shorts
 
     def _neck(self):
         lean = self._seen(0 * self.pose.c, 0.01)
@@ -133,14 +130,14 @@ class _Figure:
     def _torso(self):
         who, part = self.who, self.canvas.part(None, 0.14, 0.56)
         bulk = np.where(who.upper == UPPER.index("jacket"), 1.1, 1.0)
-        broad = part.of(self._half(0.132 * who.wide * bulk, 0.082 * who.wide * bulk))
+        broad = part.of(self._half(0.124 * who.wide * bulk, 0.08 * who.wide * bulk))
         down = np.clip((part.y - 0.16) / np.float32(0.36), 0, 1)
         half = broad * (1 + (part.of(who.taper) - 1) * down)
-        # round shoulders: a quarter of a circle of 0.06
-        high = np.clip((np.float32(0.22) - part.y) / np.float32(0.06), 0, 1)
+        # round shoulders
+        high = np.clip((np.float32(0.23) - part.y) / np.float32(0.075), 0, 1)
         half = half - broad * np.float32(0.5) * (1 - np.sqrt(1 - high * high))
         hem = np.where(who.upper == UPPER.index("jacket"), 0.55, 0.525)
-        edge = np.maximum(np.abs(part.x) - half, np.maximum(0.158 - part.y, part.y - part.of(hem)))
+        edge = np.maximum(np.abs(part.x) - half, np.maximum(0.155 - part.y, part.y - part.of(hem)))
         right = part.x / half
         colour = torso_colours(part, who, self.pose)
         part.paint(edge, colour, shade=self.canvas.shade(part, np.abs(right), right))

@@ -97,15 +97,20 @@ def _decode(u):
         edges = np.cumsum(np.array(weights))  # whole numbers: the sum is exact
         return np.searchsorted(edges, u[:, column] * edges[-1], side="right")
 
-    def colour(column, palette, jitter=24):
-        base = palette[(u[:, column] * len(palette)).astype(int)].astype(np.float64)
+    def colour(column, palette, jitter=24, other_than=None):
+        n = len(palette)
+        index = (u[:, column] * n).astype(int)
+        if other_than is not None:
+            first = (u[:, other_than] * n).astype(int)
+            index = (first + 1 + (u[:, column] * (n - 1)).astype(int)) % n
+        base = palette[index].astype(np.float64)
         return np.clip(base + (u[:, column + 1 : column + 4] - 0.5) * jitter, 8, 247)
 
     def span(column, low, high):
         return low + (high - low) * u[:, column]
 
     upper = pick(0, (7, 5, 5, 3))
-    pattern = pick(1, (8, 3, 2, 3, 2, 4))
+    pattern = pick(1, (7, 3, 2, 3, 2, 4))
     pattern[(upper == UPPER.index("jacket")) & (pattern == PATTERN.index("logo"))] = 0
     return People(
         tall=span(2, 0.88, 1.06),
@@ -116,9 +121,9 @@ def _decode(u):
         hair_colour=HAIRS[pick(7, (5, 4, 3, 2, 1))].astype(np.float64),
         upper=upper,
         upper_colour=colour(8, CLOTH),
-        second_colour=colour(12, CLOTH),
+        second_colour=colour(12, CLOTH, other_than=8),
         pattern=pattern,
-        period=span(16, 0.07, 0.12),
+        period=span(16, 0.085, 0.14),
         lower=pick(17, (8, 3, 3)),
         lower_colour=colour(18, LEGS),
         loose=span(22, 0.0, 0.018),
