@@ -3,21 +3,48 @@
 import numpy as np
 import torch
 
+from .. import spec
 from ..split import ReidData, TensorSplit
-from . import cameras, people, shots
+from . import cameras as cam
+from . import people, shots
 from .draws import Draws
 
+SIZE = (64, 32)
 TRAIN, TEST, STRANGERS = 10, 20, 30  # first numbers of their streams
+MOST_BYTES = 8 * 2**30  # of pictures, which are all kept in memory
+OPTIONS = {
+    "identities": spec.whole(2, 1_000_000),
+    "test": spec.whole(2, 1_000_000),
+    "images": spec.whole(4, 10_000),
+    "cameras": spec.whole(2, 1000),
+    "size": spec.height_width(16, 1024),
+}
 
 
-def build(name, *, identities=80, test=50, images=14, n_cameras=6, height=64, width=32, seed=0):
-    """identities for training, test others for query and gallery; images of each identity."""
-    eyes = [cameras.make(c, seed, height, width) for c in range(1, n_cameras + 1)]
+def load(kind, text, height, width, seed):
+    """height and width may be None."""
+    chosen = spec.options(kind, text, OPTIONS)
+    size = chosen.pop("size", None)
+    if size and (height, width) != (None, None):
+        raise ValueError(f"{kind}: size={size[0]}x{size[1]} and height or width are both given")
+    height, width = size or (height or SIZE[0], width or SIZE[1])
+    name = kind if text is None else f"{kind}:{text}"
+    return build(name, **chosen, height=height, width=width, seed=seed)
+
+
+def build(name, *, identities=80, test=50, images=14, cameras=6, height=64, width=32, seed=0):
+    """identities for training, test others for query and gallery; images of each of these."""
+    wanted = ((identities + test) * images + 4 * test) * 3 * height * width
+    if wanted > MOST_BYTES:
+        raise ValueError(
+            f"{name} is {wanted / 2**30:,.1f} GiB of pictures, and {MOST_BYTES / 2**30:.0f} GiB are "
+            "the most: take fewer identities or images, or a smaller size"
+        )
+    n_cameras = cameras
+    eyes = [cam.make(c, seed, height, width) for c in range(1, n_cameras + 1)]
 
     def pictures(stream, listed, who):
-        return torch.from_numpy(
-            shots.take(listed, who, eyes, height, width, (seed, stream, 1))
-        )
+        return torch.from_numpy(shots.take(listed, who, eyes, height, width, (seed, stream, 1)))
 
     known = people.draw(identities, Draws(seed, TRAIN))
     listed = _listed(identities, images, n_cameras, Draws(seed, TRAIN, 2))

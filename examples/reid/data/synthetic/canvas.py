@@ -37,9 +37,7 @@ class Canvas:
         r0, r1 = column(radii[0]), column(radii[1])
         if images is None:
             images = slice(None)
-        ax, ay, bx, by, r0, r1 = (
-            v if len(v) == 1 else v[images] for v in (ax, ay, bx, by, r0, r1)
-        )
+        ax, ay, bx, by, r0, r1 = (v if len(v) == 1 else v[images] for v in (ax, ay, bx, by, r0, r1))
         top = float((np.minimum(ay - r0, by - r1)).min(initial=2))
         bottom = float((np.maximum(ay + r0, by + r1)).max(initial=-1))
         part = self.part(images, top, bottom)

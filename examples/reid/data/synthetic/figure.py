@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Canvas, column
+from .canvas import Canvas
 from .cloth import torso_colours
 from .people import BAG, HAIR, LOWER, UPPER, People
 
@@ -77,7 +77,10 @@ class _Figure:
         ahead = -side * pose.swing
         out = side * (0.116 * who.wide)
         shoulder = self._seen(out, 0 * ahead), 0.203 + 0 * ahead
-        elbow = self._seen(out + side * (0.01 + pose.spread * 0.6), 0.45 * ahead - 0.01), 0.345 + 0 * ahead
+        elbow = (
+            self._seen(out + side * (0.01 + pose.spread * 0.6), 0.45 * ahead - 0.01),
+            0.345 + 0 * ahead,
+        )
         reach = 0.47 - np.abs(ahead) * 0.25
         hand = self._seen(out + side * (0.012 + pose.spread), ahead + 0.02), reach
         wide = 0.5 + 0.5 * who.wide
@@ -175,7 +178,11 @@ class _Figure:
         strap = self._seen(who.bag_side * 0.1 * who.wide, 0 * ahead)
         zero = 0 * ahead
         self.canvas.capsule(
-            (strap, 0.19 + zero), (x, 0.46 + zero), (0.009 + zero,) * 2, who.bag_colour * 0.8, images
+            (strap, 0.19 + zero),
+            (x, 0.46 + zero),
+            (0.009 + zero,) * 2,
+            who.bag_colour * 0.8,
+            images,
         )
         part = self.canvas.part(images, 0.44, 0.6)
         right = (part.x - part.of(x)) / part.of(half)
