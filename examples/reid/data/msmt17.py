@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from . import tree
 from .images import FileSplit
@@ -33,8 +34,6 @@ def load(kind, path, height, width, seed):
 
 def _folders(path):
     """Those of the version that is there; of the first if none is."""
-    from pathlib import Path
-
     there = [f for f in FOLDERS if path and all((Path(path).expanduser() / p).is_dir() for p in f)]
     return (there or FOLDERS)[0]
 
@@ -42,7 +41,7 @@ def _folders(path):
 def _read(kind, file, place):
     """[(path, identity, camera)] of lines like 0000/0000_000_01_0303morning_0008_0.jpg 0"""
     rows = []
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
         if not line.strip():
             continue
         found = re.fullmatch(r"\s*(\S+\.jpg)\s+(\d+)\s*", line)

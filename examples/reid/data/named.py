@@ -27,7 +27,7 @@ FORMATS = {
         query="query/",
         gallery="bounding_box_test/",
         lists=(),
-        name=r"(-1|\d{4})_c(\d)s\d_\d{6}_\d{2}\.jpg(?:\.jpg)?",
+        name=r"(-1|\d+)_c(\d)s\d+_\d+_\d+\.jpg",
         like="0002_c1s1_000451_03.jpg",
         size=(256, 128),
         junk_ids=(-1,),
@@ -38,7 +38,7 @@ FORMATS = {
         query="query/",
         gallery="bounding_box_test/",
         lists=(),
-        name=r"(\d{4})_c(\d)_f\d{7}\.jpg",
+        name=r"(\d+)_c(\d)_f\d+\.jpg",
         like="0005_c2_f0046985.jpg",
         size=(256, 128),
     ),
@@ -47,7 +47,7 @@ FORMATS = {
         query="image_query/",
         gallery="image_test/",
         lists=("name_train.txt", "name_query.txt", "name_test.txt"),
-        name=r"(\d{4})_c(\d{3})_\d{8}_\d+\.jpg",
+        name=r"(\d+)_c(\d+)_\d+_\d+\.jpg",
         like="0001_c001_00016450_0.jpg",
         size=(256, 256),
     ),
@@ -96,7 +96,7 @@ def _split(kind, form, folder, part, listed, height, width):
 
 
 def _named_in(kind, file, place, there):
-    names = file.read_text().split()
+    names = file.read_text("utf-8", "replace").split()
     missing = [name for name in names if name not in there]
     if missing:
         raise ValueError(

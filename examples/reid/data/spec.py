@@ -12,11 +12,9 @@ def split(spec):
 
 
 def options(kind, text, known):
-    """{name: value} of "identities=200,size=128x64"; known is {name: (function of a string, what it wants)}."""
+    """{name: value} of "identities=200,size=128x64"; known: {name: (function of a string, what it wants)}."""
     found = {}
-    for item in (text or "").split(","):
-        if not item and not text:
-            continue
+    for item in text.split(",") if text else ():
         name, equals, value = item.partition("=")
         if not equals or name not in known:
             raise ValueError(

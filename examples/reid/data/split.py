@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 
 class Split(Dataset):
-    """A list of images: split[i] is uint8 [3, H, W]. Identities and cameras are as the data set numbers them."""
+    """A list of images: split[i] is uint8 [3, H, W]. Numbers of identities and cameras are the data set's."""
 
     identities: Tensor  # [N] int64
     cameras: Tensor  # [N] int64

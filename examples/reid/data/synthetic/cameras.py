@@ -1,10 +1,9 @@
-"""What a camera does to a picture: its place and direction, colours, light, sharpness, noise and background."""
+"""What a camera does to a picture: place and direction, colours, light, sharpness, noise, background."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from .draws import Draws
 from .people import CLOTH
 
 GROUNDS = np.array(
@@ -29,9 +28,8 @@ class Camera:
     scenery: np.ndarray  # [3, 2 H, 4 W] uint8, pictures look at parts of it
 
 
-def make(number, seed, height, width):
-    """Camera 1, 2, …"""
-    draws = Draws(seed, 1, number)
+def make(draws, height, width):
+    """A camera for pictures of this size."""
     u = draws.uniform(0, 1, (16,))
     cast = 0.76 + 0.4 * u[6:9]
     return Camera(
@@ -71,7 +69,7 @@ def _scenery(draws, height, width):
 
 
 def soften(picture, amount):
-    """picture [n, 3, H, W], amount [n, 1, 1, 1]: 1 is a window of 1 2 1, twice, its taps height / 64 apart."""
+    """picture [n, 3, H, W], amount [n, 1, 1, 1]: 1 is a window of 1 2 1, twice, taps height / 64 apart."""
     height, width = picture.shape[2:]
     step = max(1, (height + 32) // 64)
     for _ in range(2):

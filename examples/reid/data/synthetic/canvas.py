@@ -13,38 +13,36 @@ def column(values):
 
 
 class Canvas:
-    """picture [n, 3, H, W] float32 in 0 … 255. x [n, 1, W] and y [n, H, 1] are its pixels' middles in body
-    heights, pixel [n, 1, 1] is a pixel's side in them, light [n, 1, 1] how much brighter the right is."""
+    """picture [n, 3, H, W] float32 in 0 … 255, which is painted on.
+
+    x [n, 1, W], y [n, H, 1]   middles of the pixels, in body heights
+    pixel [n, 1, 1]            a pixel's side, likewise
+    light [n, 1, 1]            how much brighter the right side of things is
+    """
 
     def __init__(self, picture, x, y, pixel, light):
         self.picture, self.x, self.y = picture, x, y
         self.pixel, self.light = pixel, light
 
-    def part(self, images=None, top=None, bottom=None):
-        """Some images, and the rows that see y from top to bottom in any of them. None: all."""
+    def part(self, images, top, bottom):
+        """Some images (None: all), and the rows that see y from top to bottom in any of them."""
         pick = slice(None) if images is None else images
-        x, y = self.x[pick], self.y[pick]
-        first, last = 0, y.shape[1]
-        if top is not None and len(y):
-            seen = ((y >= top - 0.03) & (y <= bottom + 0.03)).any(axis=(0, 2))
-            rows = np.flatnonzero(seen)
-            first, last = (rows[0], rows[-1] + 1) if len(rows) else (0, 0)
-        return Part(self, pick, first, last)
+        y, margin = self.y[pick], 2 * self.pixel[pick]  # edges are soft
+        rows = np.flatnonzero(((y >= top - margin) & (y <= bottom + margin)).any(axis=(0, 2)))
+        return Part(self, pick, *((rows[0], rows[-1] + 1) if len(rows) else (0, 0)))
 
     def capsule(self, a, b, radii, colour, images=None, shown=None):
-        """Points within radii = (r at a, r at b) of the segment from a to b; a and b are (x, y), [n] each."""
-        (ax, ay), (bx, by) = ((column(p), column(q)) for p, q in (a, b))
-        r0, r1 = column(radii[0]), column(radii[1])
-        if images is None:
-            images = slice(None)
-        ax, ay, bx, by, r0, r1 = (v if len(v) == 1 else v[images] for v in (ax, ay, bx, by, r0, r1))
-        top = float((np.minimum(ay - r0, by - r1)).min(initial=2))
-        bottom = float((np.maximum(ay + r0, by + r1)).max(initial=-1))
-        part = self.part(images, top, bottom)
+        """What is within radii = (at a, at b) of the line from a = (x, y) to b; numbers, or [n] each."""
+        pick = slice(None) if images is None else images
+        ax, ay, bx, by, r0, r1 = (
+            column(np.broadcast_to(v, len(self.picture))[pick]) for v in (*a, *b, *radii)
+        )
+        top, bottom = np.minimum(ay - r0, by - r1), np.maximum(ay + r0, by + r1)
+        part = self.part(images, top.min(initial=2), bottom.max(initial=-1))
         ex, ey = bx - ax, by - ay
         x, y = part.x - ax, part.y - ay
         along = ex * ex + ey * ey + np.float32(1e-9)
-        t = np.clip((x * (ex / along)) + (y * (ey / along)), 0, 1)
+        t = np.clip(x * (ex / along) + y * (ey / along), 0, 1)
         dx, dy = x - t * ex, y - t * ey
         r = r0 + t * (r1 - r0)
         away = np.sqrt(dx * dx + dy * dy)
@@ -81,10 +79,7 @@ class Part:
             colour = colour[self.images][:, :, None, None]
         if shade is not None:
             colour = colour * shade[:, None]
-        picture = self.canvas.picture
-        if isinstance(self.images, slice):
-            under = picture[self.images, :, self.rows]
-            under += cover[:, None] * (colour - under)
-        else:
-            under = picture[self.images, :, self.rows]
-            picture[self.images, :, self.rows] = under + cover[:, None] * (colour - under)
+        under = self.canvas.picture[self.images, :, self.rows]
+        under += cover[:, None] * (colour - under)
+        if not isinstance(self.images, slice):  # then that was a copy
+            self.canvas.picture[self.images, :, self.rows] = under

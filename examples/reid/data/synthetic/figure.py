@@ -1,4 +1,4 @@
-"""A person on a canvas, back to front: far limbs, legs, skirt, torso, bag, head, near arm.
+"""A person on a canvas, back to front: far limbs, legs, skirt, torso, backpack, head, near arm, handbag.
 
 Lengths are body heights; X is to the person's left, Z forward, y down from the top of the head. A view is
 the direction faced, (c, s) = (1, 0) towards the camera, (0, ±1) sideways: X c + Z s is where a point is seen.
@@ -15,224 +15,176 @@ from .people import BAG, HAIR, LOWER, UPPER, People
 
 @dataclass(frozen=True)
 class Pose:
-    c: np.ndarray  # [n], c² + s² = 1
+    """[n] each."""
+
+    c: np.ndarray  # c² + s² = 1
     s: np.ndarray
-    stride: np.ndarray  # where one foot is before the body; the other is as far behind it
-    swing: np.ndarray  # likewise the hands
+    stride: np.ndarray  # how far the left foot is before the body, the other one behind it
+    swing: np.ndarray  # likewise the right hand
     spread: np.ndarray  # how far the hands are from the hips
 
 
 def paint(canvas: Canvas, who: People, pose: Pose):
-    _Figure(canvas, who, pose).paint()
+    figure = _Figure(canvas, who, pose)
+    figure.hair_behind(pose.c > 0)
+    figure.arm(-figure.near)
+    figure.leg(-figure.near)
+    figure.leg(figure.near)
+    figure.hips()
+    figure.neck()
+    figure.torso()
+    figure.backpack()
+    figure.head()
+    figure.hair_behind(pose.c <= 0)
+    figure.arm(figure.near)
+    figure.handbag()
 
 
 class _Figure:
     def __init__(self, canvas, who, pose):
         self.canvas, self.who, self.pose = canvas, who, pose
         self.near = np.where(pose.s > 0, -1.0, 1.0)  # which side's limbs are nearer to the camera
+        self.girth = 0.5 + 0.5 * who.wide  # of limbs
+        self.jacket = who.upper == UPPER.index("jacket")
+        self.sleeved = (who.upper == UPPER.index("long sleeves")) | self.jacket
         self.dress = who.upper == UPPER.index("dress")
         self.skirt = (who.lower == LOWER.index("skirt")) & ~self.dress
-        self.sleeves = (who.upper == UPPER.index("long sleeves")) | (
-            who.upper == UPPER.index("jacket")
-        )
+        self.trousers = (who.lower == LOWER.index("trousers")) & ~self.dress
 
-    def paint(self):
-        self._hair_behind(self.pose.c > 0)
-        self._arm(-self.near)
-        self._leg(-self.near)
-        self._leg(self.near)
-        self._cloth_of_legs()
-        self._neck()
-        self._torso()
-        self._backpack()
-        self._head()
-        self._hair_behind(self.pose.c <= 0)
-        self._arm(self.near)
-        self._handbag()
-
-    def _seen(self, x, z):
+    def seen(self, x, z):
         return x * self.pose.c + z * self.pose.s
 
-    def _leg(self, side):
-        who, pose = self.who, self.pose
-        ahead = side * pose.stride
-        hip = self._seen(side * 0.056 * who.wide, 0 * ahead), 0.5 + 0 * ahead
-        # a foot that is ahead is lower in the picture, as the camera looks down a little
-        low = 0.012 * ahead / 0.16 * pose.c
-        knee = self._seen(side * 0.056 * who.wide, 0.55 * ahead + 0.015), 0.725 + low * 0.5
-        foot = self._seen(side * 0.05 * who.wide, ahead), 0.945 + low - np.abs(ahead) * 0.06
-        toe = foot[0] + self._seen(0.012 * side, 0.055), foot[1] + 0.016
-        bare = (who.lower != LOWER.index("trousers")) | self.dress
-        cloth = np.where(bare[:, None], who.skin, who.lower_colour)
-        thick = np.where(bare, 0.0, who.loose)
-        wide = 0.5 + 0.5 * who.wide
-        upper = np.where((self.dress | self.skirt)[:, None], who.skin, who.lower_colour)
-        radii = 0.044 * wide + thick, 0.03 * wide + thick
-        self.canvas.capsule(knee, foot, radii, cloth)
-        self.canvas.capsule(foot, toe, (0.026 + 0 * ahead, 0.02 + 0 * ahead), who.shoes)
-        self.canvas.capsule(hip, knee, (0.064 * wide + thick, 0.05 * wide + thick), upper)
-
-    def _arm(self, side):
-        who, pose = self.who, self.pose
-        ahead = -side * pose.swing
-        out = side * (0.116 * who.wide)
-        shoulder = self._seen(out, 0 * ahead), 0.203 + 0 * ahead
-        elbow = (
-            self._seen(out + side * (0.01 + pose.spread * 0.6), 0.45 * ahead - 0.01),
-            0.345 + 0 * ahead,
-        )
-        reach = 0.47 - np.abs(ahead) * 0.25
-        hand = self._seen(out + side * (0.012 + pose.spread), ahead + 0.02), reach
-        wide = 0.5 + 0.5 * who.wide
-        sleeve = np.where(self.sleeves[:, None], who.upper_colour, who.skin)
-        bulk = np.where(who.upper == UPPER.index("jacket"), 0.008, 0.0)
-        self.canvas.capsule(hand, hand, (0.026 + 0 * ahead, 0.026 + 0 * ahead), who.skin)
-        self.canvas.capsule(elbow, hand, (0.033 * wide + bulk, 0.026 * wide + bulk), sleeve)
-        # a t-shirt's sleeve ends half way to the elbow
-        self.canvas.capsule(shoulder, elbow, (0.036 * wide + bulk, 0.032 * wide + bulk), sleeve)
-        short = np.where(self.sleeves, 1.0, 0.55)
-        half = tuple(p + (q - p) * short for p, q in zip(shoulder, elbow, strict=True))
-        self.canvas.capsule(
-            shoulder, half, (0.04 * wide + bulk, 0.038 * wide + bulk), who.upper_colour
-        )
-
-    def _half(self, broad, deep):
-        """Half of the width of something broad × deep, seen from here."""
+    def half(self, broad, deep):
+        """Half of the width of what is that broad and deep, an ellipse from above."""
         c, s = broad * self.pose.c, deep * self.pose.s
         return np.sqrt(c * c + s * s)
 
-    def _skirtlike(self, images, top, bottom, flare, colour):
-        if not len(images):
-            return
-        part = self.canvas.part(images, top, float(np.max(bottom)))
-        down = (part.y - part.of(top)) / part.of(bottom - top)
-        hips = self.who.wide * self.who.taper
-        half = part.of(self._half(0.122 * hips, 0.078 * hips))
-        half = half * (1 + part.of(flare) * np.clip(down, 0, 1))
-        right = part.x / half
-        edge = np.maximum(np.abs(part.x) - half, part.y - part.of(bottom))
-        edge = np.maximum(edge, part.of(top) - part.y)
-        part.paint(edge, colour, shade=self.canvas.shade(part, np.abs(right), right))
+    def round(self, part, edge, right, colour, darker=1):
+        """Paints something upright and round; right is -1 … 1 from its left to its right."""
+        shade = self.canvas.shade(part, np.abs(right), right) * np.float32(darker)
+        part.paint(edge, colour, shade=shade)
 
-    def _cloth_of_legs(self):
-        """Skirts, dresses' lower half; the hips of trousers and shorts."""
-        n = len(self.who)
-        colour = np.where(self.dress[:, None], self.who.upper_colour, self.who.lower_colour)
-        covered = self.dress | self.skirt
-        step = np.abs(self.pose.stride) * np.abs(self.pose.s)
-        bottom = np.where(covered, np.where(self.dress, 0.72, 0.68), 0.55)
-        flare = np.where(covered, 0.35 + step * 2, 0.0)
-        self._skirtlike(np.arange(n), 0.46 + np.zeros(n), bottom, flare, colour)
-
-    def _neck(self):
-        lean = self._seen(0 * self.pose.c, 0.01)
-        zero = 0 * self.pose.c
-        skin = self.who.skin * 0.88
-        self.canvas.capsule((lean, 0.11 + zero), (zero, 0.18 + zero), (0.034 + zero,) * 2, skin)
-
-    def _torso(self):
-        who, part = self.who, self.canvas.part(None, 0.14, 0.56)
-        bulk = np.where(who.upper == UPPER.index("jacket"), 1.1, 1.0)
-        broad = part.of(self._half(0.124 * who.wide * bulk, 0.08 * who.wide * bulk))
-        down = np.clip((part.y - 0.16) / np.float32(0.36), 0, 1)
-        half = broad * (1 + (part.of(who.taper) - 1) * down)
-        # round shoulders
-        high = np.clip((np.float32(0.23) - part.y) / np.float32(0.075), 0, 1)
-        half = half - broad * np.float32(0.5) * (1 - np.sqrt(1 - high * high))
-        hem = np.where(who.upper == UPPER.index("jacket"), 0.55, 0.525)
-        edge = np.maximum(np.abs(part.x) - half, np.maximum(0.155 - part.y, part.y - part.of(hem)))
-        right = part.x / half
-        colour = torso_colours(part, who, self.pose)
-        part.paint(edge, colour, shade=self.canvas.shade(part, np.abs(right), right))
-
-    def _backpack(self):
-        """A hump behind; seen from before, its straps."""
+    def leg(self, side):
         who, pose = self.who, self.pose
-        images = np.flatnonzero((who.bag == BAG.index("backpack")) & (pose.c < 0.45))
-        if len(images):
-            behind = self._seen(0 * pose.c, -0.1)
-            half = self._half(0.088, 0.06)
-            part = self.canvas.part(images, 0.17, 0.47)
-            x = part.x - part.of(behind)
-            edge = np.maximum(np.abs(x) - part.of(half), np.abs(part.y - 0.325) - 0.135)
-            right = x / part.of(half)
-            pocket = (np.abs(part.y - 0.39) < 0.035) & (np.abs(right) < 0.7)
-            shade = self.canvas.shade(part, np.abs(right), right) * np.where(pocket, 0.8, 1.0)
-            part.paint(edge, who.bag_colour, shade=shade.astype(np.float32))
-        images = np.flatnonzero((who.bag == BAG.index("backpack")) & (pose.c > -0.3))
-        for side in (-1.0, 1.0) if len(images) else ():
-            x = self._seen(side * 0.075 * who.wide, 0.06)
-            part = self.canvas.part(images, 0.16, 0.36)
-            edge = np.maximum(np.abs(part.x - part.of(x)) - 0.016, np.abs(part.y - 0.255) - 0.095)
-            part.paint(edge, who.bag_colour)
-
-    def _handbag(self):
-        who, pose = self.who, self.pose
-        hidden = who.bag_side * -self.near * np.abs(pose.s) > 0.8  # on the far side of the body
-        images = np.flatnonzero((who.bag == BAG.index("handbag")) & ~hidden)
-        if not len(images):
-            return
-        ahead = -who.bag_side * pose.swing * 0.4
-        x = self._seen(who.bag_side * (0.15 * who.wide + 0.02), ahead)
-        half = self._half(0.035, 0.075)
-        strap = self._seen(who.bag_side * 0.1 * who.wide, 0 * ahead)
-        zero = 0 * ahead
+        ahead = side * pose.stride
+        down = 0.07 * ahead * pose.c  # the camera looks down a little
+        hip = self.seen(side * 0.056 * who.wide, 0), 0.5
+        knee = self.seen(side * 0.056 * who.wide, 0.55 * ahead + 0.015), 0.725 + 0.5 * down
+        foot = self.seen(side * 0.05 * who.wide, ahead), 0.945 + down - 0.06 * np.abs(ahead)
+        toe = foot[0] + self.seen(0.012 * side, 0.055), foot[1] + 0.016
+        thick = np.where(self.trousers, who.loose, 0)
+        shin = np.where(self.trousers[:, None], who.lower_colour, who.skin)
+        thigh = np.where((self.dress | self.skirt)[:, None], who.skin, who.lower_colour)
         self.canvas.capsule(
-            (strap, 0.19 + zero),
-            (x, 0.46 + zero),
-            (0.009 + zero,) * 2,
-            who.bag_colour * 0.8,
-            images,
+            knee, foot, (0.044 * self.girth + thick, 0.03 * self.girth + thick), shin
         )
-        part = self.canvas.part(images, 0.44, 0.6)
+        self.canvas.capsule(foot, toe, (0.026, 0.02), who.shoes)
+        self.canvas.capsule(
+            hip, knee, (0.064 * self.girth + thick, 0.05 * self.girth + thick), thigh
+        )
+
+    def arm(self, side):
+        who, pose = self.who, self.pose
+        ahead, out = -side * pose.swing, side * 0.116 * who.wide
+        shoulder = self.seen(out, 0), 0.203
+        elbow = self.seen(out + side * (0.01 + 0.6 * pose.spread), 0.45 * ahead - 0.01), 0.345
+        reach = 0.47 - 0.25 * np.abs(ahead)
+        hand = self.seen(out + side * (0.012 + pose.spread), ahead + 0.02), reach
+        bulk = np.where(self.jacket, 0.008, 0)
+        sleeve = np.where(self.sleeved[:, None], who.upper_colour, who.skin)
+
+        def limb(a, b, thick, thin, colour):
+            self.canvas.capsule(a, b, (thick * self.girth + bulk, thin * self.girth + bulk), colour)
+
+        self.canvas.capsule(hand, hand, (0.026, 0.026), who.skin)
+        limb(elbow, hand, 0.033, 0.026, sleeve)
+        limb(shoulder, elbow, 0.036, 0.032, sleeve)
+        share = np.where(self.sleeved, 1, 0.55)  # a short sleeve ends half way to the elbow
+        end = tuple(p + (q - p) * share for p, q in zip(shoulder, elbow, strict=True))
+        limb(shoulder, end, 0.04, 0.038, who.upper_colour)
+
+    def hips(self):
+        """A skirt, a dress below the waist, or the seat of trousers."""
+        covered, around = self.dress | self.skirt, self.who.wide * self.who.taper
+        top, bottom = 0.46, np.where(self.dress, 0.72, np.where(self.skirt, 0.68, 0.55))
+        part = self.canvas.part(None, top, 0.72)
+        step = np.abs(self.pose.stride * self.pose.s)
+        flare = part.of(np.where(covered, 0.35 + 2 * step, 0))
+        down = np.clip((part.y - top) / part.of(bottom - top), 0, 1)
+        half = part.of(self.half(0.122 * around, 0.078 * around)) * (1 + flare * down)
+        edge = np.maximum(part.y - part.of(bottom), top - part.y)
+        edge = np.maximum(np.abs(part.x) - half, edge)
+        colour = np.where(self.dress[:, None], self.who.upper_colour, self.who.lower_colour)
+        self.round(part, edge, part.x / half, colour)
+
+    def neck(self):
+        self.canvas.capsule(
+            (self.seen(0, 0.01), 0.11), (0, 0.18), (0.034, 0.034), self.who.skin * 0.88
+        )
+
+    def torso(self):
+        part, bulk = self.canvas.part(None, 0.15, 0.56), np.where(self.jacket, 1.1, 1)
+        broad = part.of(self.half(0.124 * self.who.wide * bulk, 0.08 * self.who.wide * bulk))
+        down = np.clip((part.y - 0.16) / 0.36, 0, 1)
+        half = broad * (1 + (part.of(self.who.taper) - 1) * down)
+        high = np.clip((0.23 - part.y) / 0.075, 0, 1)  # round shoulders
+        half = half - broad * 0.5 * (1 - np.sqrt(1 - high * high))
+        hem = part.of(np.where(self.jacket, 0.55, 0.525))
+        edge = np.maximum(np.abs(part.x) - half, np.maximum(0.155 - part.y, part.y - hem))
+        self.round(part, edge, part.x / half, torso_colours(part, self.who, self.pose))
+
+    def backpack(self):
+        """A hump behind; seen from before, its straps."""
+        carried, c = self.who.bag == BAG.index("backpack"), self.pose.c
+        part = self.canvas.part(np.flatnonzero(carried & (c < 0.45)), 0.17, 0.47)
+        half = part.of(self.half(0.088, 0.06))
+        right = (part.x - part.of(self.seen(0, -0.1))) / half
+        edge = np.maximum((np.abs(right) - 1) * half, np.abs(part.y - 0.325) - 0.135)
+        pocket = (np.abs(part.y - 0.39) < 0.035) & (np.abs(right) < 0.7)
+        self.round(part, edge, right, self.who.bag_colour, np.where(pocket, 0.8, 1))
+        part = self.canvas.part(np.flatnonzero(carried & (c > -0.3)), 0.16, 0.36)
+        for side in (-1, 1):
+            x = part.of(self.seen(side * 0.075 * self.who.wide, 0.06))
+            edge = np.maximum(np.abs(part.x - x) - 0.016, np.abs(part.y - 0.255) - 0.095)
+            part.paint(edge, self.who.bag_colour)
+
+    def handbag(self):
+        who, side = self.who, self.who.bag_side
+        hidden = side * -self.near * np.abs(self.pose.s) > 0.8  # on the far side of the body
+        images = np.flatnonzero((who.bag == BAG.index("handbag")) & ~hidden)
+        x = self.seen(side * (0.15 * who.wide + 0.02), -0.4 * side * self.pose.swing)
+        strap = self.seen(side * 0.1 * who.wide, 0), 0.19
+        self.canvas.capsule(strap, (x, 0.46), (0.009, 0.009), who.bag_colour * 0.8, images)
+        part, half = self.canvas.part(images, 0.44, 0.6), self.half(0.035, 0.075)
         right = (part.x - part.of(x)) / part.of(half)
         edge = np.maximum((np.abs(right) - 1) * part.of(half), np.abs(part.y - 0.52) - 0.06)
-        part.paint(edge, who.bag_colour, shade=self.canvas.shade(part, np.abs(right), right))
+        self.round(part, edge, right, who.bag_colour)
 
-    def _oval(self, x, y, half, tall, colour, *, images=None, below=None, above=None, shown=None):
-        part = self.canvas.part(images, 0.0, 0.2)
-        if not part.y.size or not len(part.y):
-            return
-        rx, ry = part.of(half), part.of(tall)
-        dx, dy = (part.x - part.of(x)) / rx, (part.y - part.of(y)) / ry
+    def oval(self, middle, radii, colour, *, images=None, below=1, shown=None):
+        """Its part with y < below."""
+        part = self.canvas.part(images, 0, 0.17)
+        rx, ry = part.of(radii[0]), part.of(radii[1])
+        dx, dy = (part.x - part.of(middle[0])) / rx, (part.y - middle[1]) / ry
         away = np.sqrt(dx * dx + dy * dy)
-        edge = (away - 1) * np.minimum(rx, ry)
-        if below is not None:
-            edge = np.maximum(edge, part.y - part.of(below))
-        if above is not None:
-            edge = np.maximum(edge, part.of(above) - part.y)
+        edge = np.maximum((away - 1) * np.minimum(rx, ry), part.y - below)
         part.paint(edge, colour, shade=self.canvas.shade(part, away, dx), shown=shown)
 
-    def _head(self):
+    def head(self):
         """All hair, then the face where it is seen, then a cap."""
         who, c, s = self.who, self.pose.c, self.pose.s
         bald = (who.hair == HAIR.index("none"))[:, None]
-        zero = 0 * c
-        self._oval(
-            0.01 * s, 0.072 + zero, 0.056 + zero, 0.072 + zero,
-            np.where(bald, who.skin, who.hair_colour),
-        )  # fmt: skip
-        face = np.clip((c + 0.55) / 0.4, 0, 1)
-        half = 0.03 + 0.018 * np.clip(c, 0, 1)
-        self._oval(0.028 * s, 0.09 + zero, half, 0.055 + zero, who.skin, shown=face)
-        cap = np.flatnonzero(who.hair == HAIR.index("cap"))
-        if len(cap):
-            self._oval(
-                0.01 * s, 0.062 + zero, 0.062 + zero, 0.066 + zero,
-                who.bag_colour, images=cap, below=0.058,
-            )  # fmt: skip
-            brim = self._seen(zero, 0.085), 0.06 + zero
-            self.canvas.capsule(
-                (0 * c, 0.056 + zero), brim, (0.012 + zero,) * 2, who.bag_colour * 0.8, cap,
-                shown=(c > -0.5).astype(float),
-            )  # fmt: skip
+        crown = np.where(bald, who.skin, who.hair_colour)
+        self.oval((0.01 * s, 0.072), (0.056, 0.072), crown)
+        face = 0.03 + 0.018 * np.clip(c, 0, 1), 0.055
+        self.oval((0.028 * s, 0.09), face, who.skin, shown=np.clip((c + 0.55) / 0.4, 0, 1))
+        cap, colour = np.flatnonzero(who.hair == HAIR.index("cap")), who.bag_colour
+        self.oval((0.01 * s, 0.062), (0.062, 0.066), colour, images=cap, below=0.058)
+        brim = (0, 0.056), (self.seen(0, 0.085), 0.06), (0.012, 0.012)
+        self.canvas.capsule(*brim, colour * 0.8, cap, shown=c > -0.5)
 
-    def _hair_behind(self, here):
+    def hair_behind(self, here):
         """Long hair, which falls over neck and shoulders."""
         images = np.flatnonzero((self.who.hair == HAIR.index("long")) & here)
-        if len(images):
-            zero = 0 * self.pose.c
-            x = self._seen(zero, -0.028)
-            radii = self._half(0.062 + zero, 0.04 + zero), self._half(0.052 + zero, 0.034 + zero)
-            ends = (x, 0.08 + zero), (x * 1.2, 0.2 + zero)
-            self.canvas.capsule(*ends, radii, self.who.hair_colour, images)
+        x = self.seen(0, -0.028)
+        radii = self.half(0.062, 0.04), self.half(0.052, 0.034)
+        self.canvas.capsule((x, 0.08), (1.2 * x, 0.2), radii, self.who.hair_colour, images)

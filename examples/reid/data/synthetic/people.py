@@ -1,4 +1,4 @@
-"""Who there is: clothing, colours, pattern, build, hair and bag of each identity, as arrays over identities."""
+"""Who there is: clothing, colours, pattern, build, hair and bag, as arrays over identities."""
 
 from dataclasses import dataclass, fields
 
