@@ -5,16 +5,19 @@ python tests/reid_command.py train --data fake ...
 
 import sys
 import types
+from pathlib import Path
 
 import torch
 
-import reid_kit
+sys.path.append(str(Path(__file__).parent.parent / "examples" / "reid"))
 
 
 def load(spec, *, height=None, width=None, seed=0):
     if spec != "fake":
         raise ValueError(f"data must be fake, got {spec!r}")
-    return reid_kit.fake(seed=seed)
+    from reid_kit import fake
+
+    return fake(seed=seed)
 
 
 if __name__ == "__main__":

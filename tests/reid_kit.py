@@ -1,18 +1,12 @@
 """A small data set for the example's trainer, made of random colours, and what its tests share."""
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
-if str(EXAMPLE) not in sys.path:
-    sys.path.insert(0, str(EXAMPLE))
-
-from training.log import TIMES  # noqa: E402
-from training.loop import Trainer  # noqa: E402
-from training.settings import Settings  # noqa: E402
+from training.log import TIMES
+from training.loop import Trainer
+from training.settings import Settings
 
 TINY = dict(epochs=2, per_batch=4, per_identity=3, lr=2e-3, warmup=0.5)
 

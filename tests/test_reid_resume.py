@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-import reid_kit
 from reid_kit import fake, numbers, same_state, settings, trained
 from training import checkpoint, log
 from training.checkpoint import WriteError
 from training.interrupt import Interrupt, Stopped
 from training.loop import Trainer
 
-HERE = Path(__file__).parent
+EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
 CLOCK = (*log.TIMES, "loss_seconds")
 
 
@@ -204,7 +203,7 @@ def test_a_finished_run_is_left_as_it_is(whole):
 def test_the_second_signal_ends_at_once():
     code = (
         "import os, signal, time, sys\n"
-        f"sys.path.insert(0, {str(reid_kit.EXAMPLE)!r})\n"
+        f"sys.path.insert(0, {str(EXAMPLE)!r})\n"
         "from training.interrupt import Interrupt\n"
         "with Interrupt() as i:\n"
         "    os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)\n"

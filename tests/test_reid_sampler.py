@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-import reid_kit  # noqa: F401  (makes `training` importable)
 from training.sampler import IdentitySampler
 
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=12)  # images of each identity
@@ -80,7 +79,7 @@ def test_ranks(counts, sizes, ranks, seed):
     assert {i for part in parts for b in part for i in b} == set(range(len(identities)))
     if len(counts) >= p * ranks:  # all of a step are different, and are one process's batch
         whole = epoch(IdentitySampler(identities, p * ranks, k, seed=seed), 1)
-        assert [sum(step, []) for step in zip(*parts, strict=True)] == whole
+        assert [[i for b in step for i in b] for step in zip(*parts, strict=True)] == whole
 
 
 def test_epochs_and_seeds_differ():
