@@ -60,10 +60,10 @@ def settings(**changes):
     return Settings(**{**TINY, **changes})
 
 
-def trained(folder=None, data=None, **changes):
+def trained(folder=None, of=None, **changes):
     """A trainer that has run to its end."""
     options = {k: changes.pop(k) for k in ("callbacks", "resume", "network") if k in changes}
-    trainer = Trainer(data or fake(), settings(**changes), folder, quiet=True, **options)
+    trainer = Trainer(of or fake(), settings(**changes), folder, quiet=True, **options)
     trainer.run()
     return trainer
 

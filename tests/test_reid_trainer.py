@@ -224,15 +224,16 @@ def test_a_used_folder_is_not_overwritten(tmp_path):
         (dict(lr=0.1), "lr: 0.002 there, 0.1 here"),
         (dict(loss="fidi"), "loss: 'drsl' there, 'fidi' here"),
         (dict(loss_options={"delta": 0.1}), r"loss_options: \{\} there, \{'delta': 0.1\} here"),
-        (dict(data=fake(seed=5)), r"data: fake \(50 images of 3 x 16 x 8, check \w+\) there, fake"),
+        (dict(of=fake(seed=5)), r"data: fake \(50 images of 3 x 16 x 8, check \w+\) there, fake"),
         (dict(epochs=3, seed=9), "epochs: 1 there, 3 here; seed: 0 there, 9 here"),
     ],
 )
 def test_going_on_with_other_settings_is_refused(tmp_path, changes, message):
     trained(tmp_path, epochs=1)
-    data = changes.pop("data", None)
+    changes = dict(changes)
+    of = changes.pop("of", None)
     with pytest.raises(ValueError, match=f"last.pt is of another run: {message}"):
-        trained(tmp_path, data, **{"epochs": 1, **changes}, resume=True)
+        trained(tmp_path, of, **{"epochs": 1, **changes}, resume=True)
 
 
 def test_what_does_not_matter_may_change(tmp_path):
@@ -249,7 +250,7 @@ def test_one_identity_is_refused():
 def test_fewer_identities_and_images_than_a_batch_wants():
     numbers_of = torch.tensor([5, 5, 9])  # two of one, one of another
     data = Data("few", Images(numbers_of, torch.zeros(3).long(), 0), split(4, 2, 1), split(4, 4, 1))
-    (record,) = trained(data=data, epochs=1, per_batch=16, per_identity=4).records
+    (record,) = trained(of=data, epochs=1, per_batch=16, per_identity=4).records
     assert record["images"] == 8 and record["steps"] == 1
 
 
