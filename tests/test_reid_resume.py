@@ -1,6 +1,5 @@
 """A run that was cut off, however, comes out as one that was not: the same bits."""
 
-import json
 import os
 import random
 import resource
@@ -13,14 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from reid_kit import fake, numbers, same_state, settings, trained
-from training import checkpoint, log
+from reid_kit import fake, lines, numbers, same_state, settings, state, trained, without_clock
+from training import checkpoint
 from training.checkpoint import WriteError
 from training.interrupt import Interrupt, Stopped
 from training.loop import Trainer
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
-CLOCK = (*log.TIMES, "loss_seconds")
 
 
 @pytest.fixture(autouse=True)
@@ -48,20 +46,6 @@ def network():
     from training import model
 
     return Chancy(10, model.build("small", classes=10))
-
-
-def without_clock(value):
-    if isinstance(value, dict):
-        return {k: without_clock(v) for k, v in value.items() if k not in CLOCK}
-    return [without_clock(v) for v in value] if isinstance(value, list) else value
-
-
-def state(folder):
-    return without_clock(checkpoint.load(folder / "last.pt"))
-
-
-def lines(folder):
-    return [json.loads(one) for one in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")
