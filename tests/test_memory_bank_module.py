@@ -187,9 +187,9 @@ def test_the_first_batch_decides_what_was_not_said(lead, device):
     bank = MemoryBank(20)
     assert repr(bank) == "MemoryBank(20, dtype=torch.float32, filled=0)"
     assert bank.rows.numel() == 0 and bank.filled == 0
-    for step in range(5):
+    for seed in range(5):
         x = torch.randn(*lead, 6, 5, device=device)
-        labels = torch.arange(6, device=device) + step
+        labels = torch.arange(6, device=device) + seed
         for got, wanted in zip(bank(x, labels), told(x, labels), strict=True):
             assert torch.equal(got, wanted) and got.device == wanted.device
     assert repr(bank) == repr(told)
