@@ -21,7 +21,7 @@ CLANG_FORMAT := $(if $(ENVIRONMENT),$(VENV)/bin/)clang-format
 NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 .DEFAULT_GOAL := help
-.PHONY: help environment build demo test lint format audit package wheel clean gpu report host host-sanitized host-coverage
+.PHONY: help environment build demo test lint format audit package wheel lock matrix mutants clean gpu report host host-sanitized host-coverage
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -77,18 +77,33 @@ report: build  ## registers, shared memory, spills, opcodes of each kernel; need
 wheel: $(ENVIRONMENT)  ## sdist, and the wheel built from it, in dist/
 	$(PY) -m build --no-isolation
 
+lock:  ## requirements/*.lock from requirements/*.txt: versions and hashes; needs uv
+	$(PYTHON) tools/lock.py $(LOCK_ARGS)
+
+matrix:  ## every torch, Python, compiler and way to install (docs/compatibility.md); hours, downloads
+	@$(PYTHON) tools/matrix $(MATRIX_ARGS)
+
+mutants: build  ## flips operators and constants, and sees whether a test notices; MUTANT_ARGS="--sample 100"
+	@$(PY) tools/mutate run $(MUTANT_ARGS)
+
 clean:  ## removes what was built; .venv stays
 	rm -rf build dist *.egg-info drsl_cuda/_C.*.so
 	find . -path ./.venv -prune -o -name __pycache__ -exec rm -rf {} +
 
 environment: $(ENVIRONMENT)  ## .venv with the pinned development requirements
 
-$(VENV)/.environment: requirements/dev.txt
+# Every file that is installed has its hash in a lock. Where there is a torch without CUDA it is taken;
+# the other asks for gigabytes of libraries besides.
+LOCKS := $(addprefix requirements/,cpu.lock dev.lock cuda.lock)
+INSTALL = $(PY) -m pip install --quiet --no-deps --require-hashes -r
+$(VENV)/.environment: $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit("drsl_cuda needs Python 3.10 or later: \
 	name one with make PYTHON=/path/to/python3." if sys.version_info < (3, 10) else 0)'
 	@echo "Setting up $(VENV): downloads torch and the tools, once."
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet -r $<
+	@$(INSTALL) requirements/cpu.lock 2>$(VENV)/.no-cpu-torch || true
+	$(INSTALL) requirements/dev.lock
+	@! $(PY) -m pip check | grep -q '^torch .* requires' || $(INSTALL) requirements/cuda.lock
 	@touch $@
 
 # After the build, whose objects it reuses, so that drsl_cuda imports from every folder.

@@ -1,18 +1,14 @@
 """A small data set for the example's trainer, made of random colours, and what its tests share."""
 
-import sys
+import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
-if str(EXAMPLE) not in sys.path:
-    sys.path.insert(0, str(EXAMPLE))
-
-from training.log import TIMES  # noqa: E402
-from training.loop import Trainer  # noqa: E402
-from training.settings import Settings  # noqa: E402
+from training import checkpoint
+from training.log import TIMES
+from training.loop import Trainer
+from training.settings import Settings
 
 TINY = dict(epochs=2, per_batch=4, per_identity=3, lr=2e-3, warmup=0.5)
 
@@ -66,17 +62,34 @@ def settings(**changes):
     return Settings(**{**TINY, **changes})
 
 
-def trained(folder=None, data=None, **changes):
+def trained(folder=None, of=None, **changes):
     """A trainer that has run to its end."""
     options = {k: changes.pop(k) for k in ("callbacks", "resume", "network") if k in changes}
-    trainer = Trainer(data or fake(), settings(**changes), folder, quiet=True, **options)
+    trainer = Trainer(of or fake(), settings(**changes), folder, quiet=True, **options)
     trainer.run()
     return trainer
 
 
 def numbers(records):
     """Records without what the clock says."""
-    return [{k: v for k, v in record.items() if k not in TIMES} for record in records]
+    return without_clock(records)
+
+
+def without_clock(value):
+    """A state without what the clock says."""
+    if isinstance(value, dict):
+        dropped = (*TIMES, "loss_seconds")
+        return {key: without_clock(one) for key, one in value.items() if key not in dropped}
+    return [without_clock(one) for one in value] if isinstance(value, list) else value
+
+
+def state(folder):
+    return without_clock(checkpoint.load(folder / "last.pt"))
+
+
+def lines(folder):
+    """The records of its log."""
+    return [json.loads(one) for one in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def same_state(one, other, path="state"):

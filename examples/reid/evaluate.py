@@ -40,7 +40,8 @@ def model_of(checkpoint, device):
     try:
         net.load_state_dict(saved["model"])
     except RuntimeError as error:
-        raise ValueError(f"{checkpoint} does not hold a {settings.model}: {error}") from error
+        told = " ".join(str(error).split())[:300]
+        raise ValueError(f"{checkpoint} does not hold a {settings.model}: {told}") from error
     return net.to(device).eval(), settings, tuple(saved["size"])
 
 

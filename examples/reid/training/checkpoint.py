@@ -2,6 +2,7 @@
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -29,7 +30,8 @@ def write(path, data):
         _sync_folder(path.parent)
     except OSError as error:
         kept = f"; the one written before is intact: {path}" if path.exists() else ""
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise WriteError(
             f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}{kept}"
         ) from error

@@ -1,6 +1,7 @@
 """What retrieval sees: the features of a split, computed or saved."""
 
 import io
+import zipfile
 
 import numpy
 import torch
@@ -56,11 +57,13 @@ def save_features(path, found):
 def read_features(path):
     """Of such a file, whoever wrote it; ValueError says what is missing or does not fit."""
     try:
-        with numpy.load(path, allow_pickle=False) as file:
+        with zipfile.ZipFile(path):  # what is no .npz at all is refused here
+            file = numpy.load(path, allow_pickle=False)
+        with file:
             arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except (OSError, ValueError, AttributeError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read as an .npz of plain arrays: {error}") from error
     wanted = [f"{name}{end}" for name in _SETS for end in ("", "_ids", "_cams")]
     missing = [key for key in wanted if key not in arrays]

@@ -187,7 +187,7 @@ class Trainer:
         final = self.epochs_done == settings.epochs or self._late()
         record = {
             "epoch": self.epochs_done, "steps": meter.steps, "images": meter.images,
-            "lr": self.optimizer.param_groups[0]["lr"], "terms": meter.means(),
+            "lr": self.optimizer.param_groups[0]["lr"], "terms": self.ranks.mean(meter.means(), self.device),
             "seconds": meter.seconds, "images_per_second": meter.rate, "loss_share": meter.share,
             "elapsed": self.elapsed,
         }  # fmt: skip

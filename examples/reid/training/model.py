@@ -85,9 +85,9 @@ def _small(size):
 def _resnet50(size):
     try:
         from torchvision.models import resnet50
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
         raise ImportError(
-            f"model resnet50 needs torchvision ({error}): pip install torchvision"
+            f"model resnet50 needs a torchvision that fits this torch ({error})"
         ) from error
     net = resnet50(weights=None)
     net.layer4[0].conv2.stride = net.layer4[0].downsample[0].stride = (1, 1)  # maps twice as large
@@ -98,8 +98,10 @@ def _resnet50(size):
 def _vit_small(size):
     try:
         from timm import create_model
-    except ImportError as error:
-        raise ImportError(f"model vit_small needs timm ({error}): pip install timm") from error
+    except (ImportError, RuntimeError) as error:
+        raise ImportError(
+            f"model vit_small needs timm, and a torchvision that fits this torch ({error})"
+        ) from error
     if size[0] % 16 or size[1] % 16:
         raise ValueError(
             f"height and width must be multiples of 16 for vit_small, got {size[0]} x {size[1]}"

@@ -31,7 +31,9 @@ class Step:
             leaves = Output(*(t.detach().requires_grad_(t.requires_grad) for t in output))
             terms = self.criterion(leaves, identities, classes)
             self.scaler.scale(terms.total).backward()
-        pairs = [(o, l.grad) for o, l in zip(output, leaves, strict=True) if l.grad is not None]
+        pairs = [
+            (o, leaf.grad) for o, leaf in zip(output, leaves, strict=True) if leaf.grad is not None
+        ]
         return terms.parts, pairs
 
     def update(self, pairs, lr):
