@@ -74,7 +74,7 @@ def test_describe_counts_images_identities_and_cameras():
     [
         ("market", {}, r"data must be one of synthetic\[:OPTIONS\], digits, market1501:PATH, .*'market'"),
         ("", {}, "got ''"),
-        ("synthetic:people=3", {}, "takes identities=2…1000000, .*size=HEIGHTxWIDTH in 16…1024, got 'people=3'"),
+        ("synthetic:people=3", {}, "identities=2…1000000, .*size=HEIGHTxWIDTH in 16…1024, got 'people=3'"),
         ("synthetic:identities", {}, "got 'identities'"),
         ("synthetic:images=3", {}, "images must be 4…10000, got '3'"),
         ("synthetic:images=+5", {}, r"images must be 4…10000, got '\+5'"),
