@@ -233,6 +233,12 @@ def test_a_name_of_no_data_set(tmp_path):
         data.load(f"market1501:{tmp_path}")
 
 
+def test_nobody_to_train_on(tmp_path):
+    tree(tmp_path, {**MARKET, "bounding_box_train": ["-1_c1s1_000401_03.jpg"]})
+    with pytest.raises(ValueError, match=r"bounding_box_train shows nobody but \[-1, 0\]"):
+        data.load(f"market1501:{tmp_path}")
+
+
 def test_a_gallery_of_other_people(tmp_path):
     tree(tmp_path, {**MARKET, "query": ["0009_c1s1_001051_00.jpg"]})
     with pytest.raises(ValueError, match="no identity of query/ is in bounding_box_test/"):

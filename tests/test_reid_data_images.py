@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import data
+import numpy as np
 
 pytest.importorskip("PIL")
 
@@ -72,3 +73,38 @@ def test_halves_are_averaged_not_skipped_when_made_smaller(tmp_path):
     assert int((small - 127).abs().max()) <= 8
     image(tmp_path / "one.png")
     assert read(tmp_path / "one.png", 3, 5).unique(dim=2).shape == (3, 3, 1)
+
+
+def test_a_contact_sheet_shows_one_identity_a_row(tmp_path, capsys):
+    from data import sheet
+
+    loaded = data.load("synthetic:identities=5,test=2,images=4,cameras=2,size=32x16")
+    page = sheet.sheet(loaded.train, rows=3, columns=4, zoom=2)
+    assert page.size == (4 * 18 * 2, 3 * 34 * 2)
+    second = (loaded.train.identities == 2).nonzero()[:, 0]
+    first_camera = second[loaded.train.cameras[second] == 1][0]
+    seen = torch.from_numpy(np.array(page)).permute(2, 0, 1)[:, ::2, ::2]
+    assert torch.equal(seen[:, 34 : 34 + 32, :16], loaded.train[int(first_camera)])
+    assert int(seen[:, 32:34].min()) == 255
+
+    out = tmp_path / "sheet.png"
+    sheet.main(["synthetic:size=16x16,identities=4,images=4", "--rows", "3", "--out", str(out)])
+    assert "train        16 images" in capsys.readouterr().out
+    assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["nothing"], "data must be one of synthetic"),
+        (["synthetic", "--rows", "0"], "--rows must be in 1…1000, got 0"),
+        (["synthetic", "--colours", "999"], "--colours must be in 2…256, got 999"),
+        (["synthetic:images=4,size=16x16", "--out", "/nowhere/sheet.png"], "/nowhere/sheet.png"),
+    ],
+)
+def test_a_contact_sheet_that_cannot_be_made(arguments, said, capsys):
+    from data import sheet
+
+    with pytest.raises(SystemExit) as raised:
+        sheet.main(arguments)
+    assert raised.value.code == 2 and said in capsys.readouterr().err

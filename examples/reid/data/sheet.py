@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from . import load
+from . import describe, load
 
 GAP = 2  # white pixels around an image
 
@@ -52,6 +52,7 @@ def main(arguments=None):
         _save(page, asked.out)
     except (ValueError, OSError) as error:
         parser.error(str(error))
+    print(describe(data))
     print(f"{asked.out}: {page.width} × {page.height}, {asked.out.stat().st_size / 1e3:.0f} kB")
 
 
