@@ -49,6 +49,8 @@ class Plan:
     machine: dict = field(default_factory=dict)
     junk_ids: list = field(default_factory=lambda: [-1])
     distractor_ids: list = field(default_factory=lambda: [0])
+    asked: dict = field(default_factory=dict)  # by whoever began it: asked otherwise, it is another comparison
+    cost: list = field(default_factory=list)  # seconds of an epoch, an evaluation, a start
 
     def comparison_keys(self):
         """Seed by seed: after an interruption every loss has been tried equally often, or almost."""
@@ -144,7 +146,11 @@ def save_plan(folder, plan):
 def save_run(folder, run):
     record = {**run.key._asdict(), **asdict(run)}
     del record["key"]
-    save_json(Path(folder, "runs", f"{run.key.name}.json"), record)
+    save_json(run_path(folder, run.key), record)
+
+
+def run_path(folder, key):
+    return Path(folder, "runs", f"{key.name}.json")
 
 
 def save_arrays(folder, name, arrays):
@@ -163,7 +169,7 @@ def load(folder):
     plan = load_plan(folder)
     runs = {}
     for key in plan.keys():
-        if (path := folder / "runs" / f"{key.name}.json").exists():
+        if (path := run_path(folder, key)).exists():
             record = read_json(path)
             runs[key] = Run(key, *(record[part] for part in ("curve", "step_ms", "loss_ms")))
     features = {
