@@ -21,7 +21,8 @@ CLANG_FORMAT := $(if $(ENVIRONMENT),$(VENV)/bin/)clang-format
 NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 .DEFAULT_GOAL := help
-.PHONY: help environment build demo test lint format audit package wheel lock matrix mutants clean gpu report host host-sanitized host-coverage
+.PHONY: help environment build demo test lint format audit package wheel lock matrix mutants clean bench gpu \
+	report host host-sanitized host-coverage
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -47,6 +48,11 @@ format: $(ENVIRONMENT)  ## rewrites what lint would complain about, where it can
 
 audit: build  ## the library needs nothing but torch's stable ABI
 	$(PY) tools/check_abi.py
+
+# Into .venv goes what the benchmark can do without; an environment of yours stays as it is.
+bench: build $(EDITABLE)  ## the benchmark, half an hour; BENCH_ARGS=--quick a minute, bench/README.md the rest
+	$(if $(ENVIRONMENT),$(PY) -m bench.install)
+	$(PY) -m bench $(BENCH_ARGS)
 
 gpu:  ## with a GPU and nothing else: builds, tests, sanitizer, benchmark, in 8 minutes
 	@$(PYTHON) tools/gpu $(GPU_ARGS)
