@@ -8,6 +8,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import cpu_variant
+
+if cpu_variant.VARIANT:  # make cpu-sanitized, make cpu-races
+    cpu_variant.load()
+
 
 def pytest_addoption(parser):
     parser.addoption(
