@@ -1,15 +1,10 @@
 """Made-up comparisons for the page: their numbers are chosen, their pictures are coloured noise."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "reid"
-sys.path.insert(0, str(EXAMPLE))
-
-from report.results import (  # noqa: E402
+from report.results import (
     UNTRAINED,
     Comparison,
     Features,
@@ -85,8 +80,10 @@ def comparison(finals=None, noise=0.01, plan=PLAN, ratio_loss=None):
     finals, ratio_loss = finals or FINAL, ratio_loss or {}
     runs = {}
     for key in plan.keys():
-        steps = [[*plan.ratios].index(list(key[2:])) - [*plan.ratios].index(plan.batch)]
-        final = finals[key.loss] - ratio_loss.get(key.loss, 0.0) * steps[0]
+        further = plan.ratios.index([key.per_batch, key.per_identity]) - plan.ratios.index(
+            plan.batch
+        )
+        final = finals[key.loss] - ratio_loss.get(key.loss, 0.0) * further
         runs[key] = run(key, final, noise)
     shown = pictures()
     made = {UNTRAINED: features(shown, 0.3)}

@@ -37,13 +37,21 @@ def parser():
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--out", default="runs/demo", help="folder of results and report.html (runs/demo)")
-    made.add_argument("--data", default="synthetic", help="what to train on, as for train.py (synthetic)")
+    made.add_argument(
+        "--out", default="runs/demo", help="folder of results and report.html (runs/demo)"
+    )
+    made.add_argument(
+        "--data", default="synthetic", help="what to train on, as for train.py (synthetic)"
+    )
     made.add_argument("--seconds", type=float, default=SECONDS, help=f"for all runs together ({SECONDS}): "
                       "a slow machine does fewer epochs")  # fmt: skip
-    made.add_argument("--epochs", type=int, default=EPOCHS, help=f"of each run, if time allows ({EPOCHS})")
+    made.add_argument(
+        "--epochs", type=int, default=EPOCHS, help=f"of each run, if time allows ({EPOCHS})"
+    )
     made.add_argument("--seeds", type=int, default=3, help="runs of each loss (3)")
-    made.add_argument("--fresh", action="store_true", help="throw away what the folder holds, begin anew")
+    made.add_argument(
+        "--fresh", action="store_true", help="throw away what the folder holds, begin anew"
+    )
     made.add_argument("--page-only", action="store_true", help="make the page again, train nothing")
     return made
 
@@ -106,7 +114,9 @@ def plan_of(folder, options, images):
     others = len(plan.keys()) - compared
     epochs = cost.epochs_within(seconds, options.epochs, compared, others)
     machine = described()
-    plan = replace(plan, epochs=epochs, machine=machine, cost=[cost.epoch, cost.evaluation, cost.start])
+    plan = replace(
+        plan, epochs=epochs, machine=machine, cost=[cost.epoch, cost.evaluation, cost.start]
+    )
     save_pictures(folder, images)
     results.save_plan(folder, plan)
     return plan, cost
@@ -166,9 +176,7 @@ def train_missing(folder, images, plan, cost):
     shapes = {
         key: conduct.epochs_of_about(total, images, key.per_batch, key.per_identity) for key in left
     }
-    expected = [
-        cost.run(plan.epochs, plan.epochs + 1 if key in compared else 2) for key in left
-    ]
+    expected = [cost.run(plan.epochs, plan.epochs + 1 if key in compared else 2) for key in left]
     print(
         f"{len(left)} of {len(keys)} runs to do, {plan.epochs} epochs each, about {clock(sum(expected))}",
         file=sys.stderr, flush=True,
@@ -176,7 +184,10 @@ def train_missing(folder, images, plan, cost):
     line = Line(len(left), expected)
     try:
         for place, key in enumerate(left):
-            line.begin(place, f"{plan.losses[key.loss]} {key.per_batch} × {key.per_identity}, seed {key.seed}")
+            line.begin(
+                place,
+                f"{plan.losses[key.loss]} {key.per_batch} × {key.per_identity}, seed {key.seed}",
+            )
             settings = conduct.settings_of(*key, shapes[key], every=1 if key in compared else 0)
             pictured = key in compared and key.seed == plan.seeds[0]
             train_one(folder, images, key, settings, line, pictured)

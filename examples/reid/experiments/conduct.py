@@ -4,6 +4,7 @@ import statistics
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 
 from experiments import network
 from training.features import extract
@@ -64,6 +65,12 @@ def features(trainer, data):
     return [rows.numpy() for rows in found]
 
 
-def stacked(split):
-    """All images of a split, [N, 3, H, W] uint8."""
-    return torch.stack([split[i] for i in range(len(split))]).numpy()
+def stacked(split, height=64):
+    """All images of a split, [N, 3, H, W] uint8, larger ones averaged down to about this height."""
+    images, shrink = [], max(1, round(split[0].shape[-2] / height))
+    for i in range(len(split)):
+        image = split[i]
+        if shrink > 1:
+            image = F.avg_pool2d(image.float(), shrink).round().to(torch.uint8)
+        images.append(image)
+    return torch.stack(images).numpy()

@@ -4,8 +4,9 @@ import platform
 from datetime import date
 from pathlib import Path
 
-import drsl_cuda
 import torch
+
+import drsl_cuda
 
 
 def processor():

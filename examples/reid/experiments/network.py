@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 from training.model import Neck
 
 WIDTHS = (16, 32, 64)

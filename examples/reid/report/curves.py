@@ -1,7 +1,7 @@
 """Lines with a band: mAP as training goes on, and mAP against the imbalance of a batch."""
 
 from report import findings
-from report.markup import escape, figure, listing, number, paragraph, percent, section
+from report.markup import escape, figure, listing, number, paragraph, section
 from report.spread import mean, spread
 from report.svg import Chart, legend_mark, padded
 
@@ -37,7 +37,11 @@ def curve_chart(comparison, x_of, x_label, told):
         for loss, _, middle, _, _ in lines
     )
     chart = Chart(
-        (0, most), padded(edges), x_label=x_label, y_label="mAP %", alt=f"mAP against {told}: {ends}"
+        (0, most),
+        padded(edges),
+        x_label=x_label,
+        y_label="mAP %",
+        alt=f"mAP against {told}: {ends}",
     )
     names = list(comparison.plan.losses)
     for loss, xs, _, low, high in lines:
@@ -51,7 +55,8 @@ def panel(comparison):
     by_epoch = curve_chart(comparison, lambda p: p["epoch"], "epoch", "epochs")
     by_time = curve_chart(comparison, lambda p: p["seconds"], "seconds of training", "seconds")
     body = (
-        legend(comparison, findings.finished(comparison)) + f'<div class="charts">{by_epoch}{by_time}</div>'
+        legend(comparison, findings.finished(comparison))
+        + f'<div class="charts">{by_epoch}{by_time}</div>'
     )
     caption = (
         "mAP on people never seen in training, after each epoch: mean over the seeds, the band one standard deviation "
@@ -61,6 +66,11 @@ def panel(comparison):
     return section("curves", "How it learned", figure(body, caption))
 
 
+def positives_to_negatives(ratio):
+    """1:20"""
+    return f"1:{number(findings.negatives_a_positive(ratio), 0)}"
+
+
 def imbalance_panel(comparison):
     plan = comparison.plan
     if len(plan.ratios) < 2:
@@ -68,7 +78,10 @@ def imbalance_panel(comparison):
     ratios = sorted((tuple(ratio) for ratio in plan.ratios), key=findings.negatives_a_positive)
     names, lines = list(plan.losses), []
     for loss in plan.ratio_losses:
-        found = [(k, [*findings.scores(comparison, loss, ratio=r).values()]) for k, r in enumerate(ratios)]
+        found = [
+            (k, [*findings.scores(comparison, loss, ratio=r).values()])
+            for k, r in enumerate(ratios)
+        ]
         found = [(k, values) for k, values in found if values]
         if found:
             lines.append((loss, [k for k, _ in found], middle_and_band([v for _, v in found])))
@@ -76,16 +89,23 @@ def imbalance_panel(comparison):
     if not lines:
         return section("imbalance", title, paragraph("None of these runs is finished."))
     told = [
-        f"{plan.losses[loss]} " + ", ".join(f"{number(m)} at {findings.told_ratio(ratios[k])}" for k, m in zip(at, band[0], strict=True))
+        f"{plan.losses[loss]} "
+        + ", ".join(
+            f"{number(m)} at {findings.told_ratio(ratios[k])}"
+            for k, m in zip(at, band[0], strict=True)
+        )
         for loss, at, band in lines
     ]
     chart = Chart(
-        (-0.35, len(ratios) - 0.65),
+        (-0.4, len(ratios) - 0.6),
         padded([y for _, _, (_, low, high) in lines for y in (*low, *high)], 0.1),
-        x_label="identities × pictures (negatives a positive)",
+        x_label="identities × pictures (positives : negatives)",
         y_label="mAP %",
         alt="mAP against the imbalance of a batch: " + "; ".join(told),
-        x_ticks=[(k, f"{findings.told_ratio(r)} ({number(findings.negatives_a_positive(r), 0)})") for k, r in enumerate(ratios)],
+        x_ticks=[
+            (k, f"{findings.told_ratio(r)} ({positives_to_negatives(r)})")
+            for k, r in enumerate(ratios)
+        ],
     )
     for place, (loss, at, (middle, low, high)) in enumerate(lines):
         series, shift = names.index(loss), 0.05 * (place - (len(lines) - 1) / 2)
@@ -97,9 +117,12 @@ def imbalance_panel(comparison):
     why = paragraph(
         f"A batch of {size} pictures can hold few people with many pictures each, or many people with few. The fewer "
         "pictures a person has, the more a positive pair is outnumbered, which is what DRSL’s authors set out from. "
-        "The size of the batch and the number of steps stay the same."
+        "The size of the batch stays the same, and so does the number of steps, to half an epoch."
     )
     caption = "mAP after training, mean and standard deviation over seeds."
-    body = legend(comparison, [loss for loss, *_ in lines]) + f'<div class="charts">{chart.svg()}</div>'
+    body = (
+        legend(comparison, [loss for loss, *_ in lines])
+        + f'<div class="charts">{chart.svg()}</div>'
+    )
     said = "".join(f"<li>{line}</li>" for line in findings.imbalance(comparison))
     return section("imbalance", title, why, figure(body, caption), f"<ul>{said}</ul>")

@@ -145,7 +145,7 @@ def imbalance(comparison):
     changes = {loss: change for loss, change in changes.items() if change}
     if not changes:
         return ["The runs at the two ends of this panel are not finished, so it says nothing yet."]
-    zero = {seed: 0.0 for seed in plan.ratio_seeds}
+    zero = dict.fromkeys(plan.ratio_seeds, 0.0)
     found = []
     for loss, change in changes.items():
         diff = difference(change, zero)
@@ -180,7 +180,10 @@ def missing(comparison):
     if not left:
         return None
     total = len(comparison.plan.keys())
-    names = listing(f"{escape(comparison.plan.losses[k.loss])} {told_ratio(k[2:])} seed {k.seed}" for k in left[:6])
+    names = listing(
+        f"{escape(comparison.plan.losses[k.loss])} {told_ratio(k[2:])} seed {k.seed}"
+        for k in left[:6]
+    )
     more = f" and {len(left) - 6} more" if len(left) > 6 else ""
     return (
         f"Not finished: {len(left)} of {total} runs are missing ({names}{more}). What is below is made from "

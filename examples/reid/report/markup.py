@@ -2,11 +2,11 @@
 
 import base64
 import html
-import io
 import math
+import struct
+import zlib
 
 import numpy as np
-from PIL import Image
 
 from report.spread import mean, spread
 
@@ -31,11 +31,11 @@ def percent(share, digits=1):
     return number(100 * share, digits) + THIN + "%"
 
 
-def with_spread(values, digits=1, scale=100.0):
+def with_spread(values, digits=1, scale=100.0, gap="\N{NO-BREAK SPACE}"):
     """Mean ± spread over seeds, scaled (to percent unless told otherwise)."""
     text = number(scale * mean(values), digits)
     if len(values) > 1:
-        text += f" ±{THIN}{number(scale * spread(values), digits)}"
+        text += f"{gap}±{THIN}{number(scale * spread(values), digits)}"
     return text
 
 
@@ -45,12 +45,21 @@ def listing(words, last="and"):
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
+def png(picture):
+    """[3, H, W] uint8 as a PNG file, each row stored as what it differs by from the row above."""
+    rows = np.ascontiguousarray(picture.transpose(1, 2, 0)).reshape(picture.shape[1], -1)
+    above = np.vstack([np.zeros_like(rows[:1]), rows[:-1]])
+    filtered = np.hstack([np.full((len(rows), 1), 2, np.uint8), rows - above])
+    header = struct.pack(">IIBBBBB", picture.shape[2], picture.shape[1], 8, 2, 0, 0, 0)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 9)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
+
+
 def data_uri(picture):
-    """JPEG of a [3, H, W] uint8 picture. At this size it is a third of a PNG, and looks the same."""
-    image = Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0)))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
 
 
 def section(name, title, *parts):

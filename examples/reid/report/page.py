@@ -73,7 +73,11 @@ def build(comparison):
     ]
     if findings.finished(comparison):
         parts += [table.panel(comparison), curves.panel(comparison)]
-    parts += [strips.panel(comparison), pairs.histogram_panel(comparison), pairs.scatter_panel(comparison)]
+    parts += [
+        strips.panel(comparison),
+        pairs.histogram_panel(comparison),
+        pairs.scatter_panel(comparison),
+    ]
     parts += [curves.imbalance_panel(comparison), how(comparison)]
     body = "\n".join(part for part in parts if part)
     return (

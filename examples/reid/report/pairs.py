@@ -13,7 +13,7 @@ DOTS = 500  # more would be a blot, and half the page
 
 def shown(comparison):
     """[(name, what a reader calls it)]: the untrained model, then the losses that left features."""
-    names = {UNTRAINED: UNTRAINED, **comparison.plan.losses}
+    names = {UNTRAINED: "Untrained", **comparison.plan.losses}
     return [(name, told) for name, told in names.items() if name in comparison.features]
 
 
@@ -26,7 +26,9 @@ def histogram_panel(comparison):
     if comparison.pictures is None or not comparison.features:
         return section("distances", title, paragraph("No features have been saved yet."))
     split = {
-        name: retrieval.split_distances(comparison.features[name], comparison.pictures, comparison.plan)
+        name: retrieval.split_distances(
+            comparison.features[name], comparison.pictures, comparison.plan
+        )
         for name, _ in shown(comparison)
     }
     high = max(float(np.quantile(np.concatenate(both), 0.999)) for both in split.values())
@@ -86,7 +88,9 @@ def scatter_panel(comparison):
             alt=f"{called}: angle against distance of pairs of one person; mean angle {pairs.angle.mean():.0f} "
             f"degrees, {100 * pairs.misplaced:.1f} % of pairs of pairs are in different order",
         )  # fmt: skip
-        chart.dots("dots", np.minimum(pairs.distance[some], far), np.minimum(pairs.angle[some], wide))
+        chart.dots(
+            "dots", np.minimum(pairs.distance[some], far), np.minimum(pairs.angle[some], wide)
+        )
         note = f"Orders disagree in {percent(pairs.misplaced)}; mean angle {number(pairs.angle.mean(), 0)}°."
         charts.append(small(called, chart.svg(), note))
     why = paragraph(
@@ -110,7 +114,11 @@ def misplaced_told(comparison, found):
         return "No trained model has left its features yet."
     names = comparison.plan.losses
     told = listing(f"{percent(share)} with {escape(names[name])}" for share, name in trained)
-    before = f" It was {percent(found[UNTRAINED].misplaced)} before training." if UNTRAINED in found else ""
+    before = (
+        f" It was {percent(found[UNTRAINED].misplaced)} before training."
+        if UNTRAINED in found
+        else ""
+    )
     if trained[0][1] == "drsl" and len(trained) > 1:
         end = " DRSL’s two orders disagree least, as its sort term asks (one seed)."
     elif "drsl" in found and len(trained) > 1:

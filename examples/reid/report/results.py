@@ -41,7 +41,9 @@ class Plan:
     epochs: int
     epochs_wanted: int  # more than epochs where the machine is too slow for all of them
     steps: int  # in one epoch
-    ratios: list = field(default_factory=list)  # [[P, K], ...] of the imbalance panel, batch among them
+    ratios: list = field(
+        default_factory=list
+    )  # [[P, K], ...] of the imbalance panel, batch among them
     ratio_losses: list = field(default_factory=list)
     ratio_seeds: list = field(default_factory=list)
     settings: dict = field(default_factory=dict)  # what all runs share, as the page tells it
@@ -49,7 +51,9 @@ class Plan:
     machine: dict = field(default_factory=dict)
     junk_ids: list = field(default_factory=lambda: [-1])
     distractor_ids: list = field(default_factory=lambda: [0])
-    asked: dict = field(default_factory=dict)  # by whoever began it: asked otherwise, it is another comparison
+    asked: dict = field(
+        default_factory=dict
+    )  # by whoever began it: asked otherwise, it is another comparison
     cost: list = field(default_factory=list)  # seconds of an epoch, an evaluation, a start
 
     def comparison_keys(self):
@@ -107,7 +111,9 @@ class Comparison:
     plan: Plan
     runs: dict  # {Key: Run}
     pictures: Pictures | None = None
-    features: dict = field(default_factory=dict)  # {"untrained" or a loss: Features}, of the first seed
+    features: dict = field(
+        default_factory=dict
+    )  # {"untrained" or a loss: Features}, of the first seed
 
     def missing(self):
         return [key for key in self.plan.keys() if key not in self.runs]
@@ -173,7 +179,8 @@ def load(folder):
             record = read_json(path)
             runs[key] = Run(key, *(record[part] for part in ("curve", "step_ms", "loss_ms")))
     features = {
-        name: load_arrays(folder, f"features/{name}", Features) for name in [UNTRAINED, *plan.losses]
+        name: load_arrays(folder, f"features/{name}", Features)
+        for name in [UNTRAINED, *plan.losses]
     }
     features = {name: arrays for name, arrays in features.items() if arrays is not None}
     return Comparison(plan, runs, load_arrays(folder, "pictures", Pictures), features)
@@ -193,4 +200,6 @@ def read_json(path):
     except FileNotFoundError:
         raise ValueError(f"{path} is not there: no comparison was begun in that folder.") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, or start with --fresh.") from None
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it, or start with --fresh."
+        ) from None

@@ -44,6 +44,13 @@ def ticks(low, high, about=5):
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
+def labelled(values):
+    """[(value, label)] with as many digits as the values differ by."""
+    step = abs(values[1] - values[0]) if len(values) > 1 else 1.0
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [(value, number(value, digits)) for value in values]
+
+
 def padded(values, part=0.06, least=1e-9):
     """Limits around values with some air."""
     low, high = min(values), max(values)
@@ -69,12 +76,12 @@ class Chart:
 
     def _axes(self, x_label, y_label, x_ticks, y_ticks):
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-        for value in ticks(*self.y) if y_ticks else ():
+        for value, label in labelled(ticks(*self.y)) if y_ticks else ():
             at = self._py(value)
             self.add(f'<path class="grid" d="M{LEFT} {at}H{right}"/>')
-            self.text(LEFT - 6, at + 4, short(value), "end")
+            self.text(LEFT - 6, at + 4, label, "end")
         if x_ticks is None:
-            x_ticks = [(value, short(value)) for value in ticks(*self.x)]
+            x_ticks = labelled(ticks(*self.x))
         for value, label in x_ticks:
             self.add(f'<path class="axis" d="M{self._px(value)} {bottom}v4"/>')
             self.text(self._px(value), bottom + 17, label, "middle")
@@ -131,7 +138,3 @@ class Chart:
             + "".join(self.parts)
             + "</svg>"
         )
-
-
-def short(value):
-    return number(value, 0 if abs(value - round(value)) < 1e-6 else 1 if abs(value) >= 1 else 2)

@@ -40,8 +40,10 @@ def panel(comparison):
 def row(name, key, values, times, bold=(False, False, False)):
     cells = []
     for value, strong in zip(values, bold, strict=True):
-        text = with_spread(value.values())
+        text = with_spread(value.values(), gap=" ")
         cells.append(f"<td>{f'<strong>{text}</strong>' if strong else text}</td>")
-    cells += [f"<td>{number(time, digits)}</td>" for time, digits in zip(times, (1, 2), strict=False)]
+    cells += [
+        f"<td>{number(time, digits)}</td>" for time, digits in zip(times, (1, 2), strict=False)
+    ]
     cells += ["<td>–</td>"] * (2 - len(times))
     return f'<tr><th scope="row">{key}{escape(name)}</th>{"".join(cells)}</tr>'
