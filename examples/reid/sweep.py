@@ -141,7 +141,7 @@ def main(arguments=None):
     except (Stopped, KeyboardInterrupt):
         print("\ninterrupted: finished runs are kept, the same command goes on", file=sys.stderr)
         return 130
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 2
     return 0
