@@ -19,15 +19,7 @@ from training.interrupt import Interrupt, Stopped
 from training.loop import Trainer
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Quick on a busy machine, and children that are forked need no threads of the parent."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Chancy(torch.nn.Module):
@@ -49,13 +41,10 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, one_thread):
     """A run of four epochs of five steps that nothing disturbed."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
     trained(folder, network=network(), epochs=4, id_loss=True)
-    torch.set_num_threads(threads)
     return folder
 
 

@@ -10,7 +10,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-import torch
 
 import reid_command
 import train
@@ -21,15 +20,12 @@ from training.settings import Settings
 HERE = Path(__file__).parent
 RUN = [sys.executable, str(HERE / "reid_command.py"), "train", "--data", "fake"]
 SMALL = "--epochs 2 --per-batch 4 --per-identity 3".split()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
+def fake_data(monkeypatch):
     monkeypatch.setitem(sys.modules, "data", reid_command)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_every_setting_has_a_flag_and_a_word_of_help():

@@ -15,14 +15,7 @@ from training.loop import Trainer
 from training.schedule import learning_rate
 from training.step import NotFinite
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Quick on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("loss", losses.NAMES)

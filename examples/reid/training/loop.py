@@ -14,7 +14,7 @@ from training.meter import Meter
 from training.ranks import Ranks, device_of
 from training.sampler import IdentitySampler
 from training.schedule import learning_rate
-from training.step import Step, optimizer_of, refuse_broken, refuse_not_finite
+from training.step import NotFinite, Step, optimizer_of, refuse_broken, refuse_not_finite
 
 _LOOK = {
     "cpu": 1,
@@ -96,7 +96,7 @@ class Trainer:
         """Trains to the end of the epochs or of the time; one record an epoch, earlier ones included."""
         log = Log(self.folder, self.records) if self.folder and self.ranks.first else None
         try:
-            with Interrupt() as self.interrupt:
+            with Interrupt(quiet=not self.ranks.first) as self.interrupt:
                 while self.epochs_done < self.settings.epochs and not self._late():
                     self._train_epoch()
                     self._end_epoch(log)
@@ -109,8 +109,13 @@ class Trainer:
         """{"mAP", "mINP", "rank1", "rank5", "rank10"} of the model as it is, on every rank."""
         found = None
         if self.ranks.first:
-            with rng.untouched(self.device):
-                found = evaluation.evaluate(self.model, self.data, workers=self.settings.workers)
+            try:
+                with rng.untouched(self.device):
+                    found = evaluation.evaluate(
+                        self.model, self.data, workers=self.settings.workers
+                    )
+            except ValueError as error:
+                raise NotFinite(f"evaluation after epoch {self.epochs_done}: {error}") from error
         return self.ranks.from_first(found)
 
     def _late(self):
