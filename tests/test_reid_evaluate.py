@@ -12,9 +12,11 @@ from reid_kit import fake, trained
 from training import evaluation, features
 from training.log import METRICS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, one_thread):
     """A folder with a trained model, the trainer, and a file of its features."""
     folder = tmp_path_factory.mktemp("run")
     trainer = trained(folder, data="fake", epochs=2)

@@ -8,6 +8,8 @@ import torch
 from training import model
 from training.model import Neck, Output, build, normalised
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def images(n=4, size=(64, 32)):
     return torch.randn(n, 3, *size, generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,5 @@
 """A run that was cut off, however, comes out as one that was not: the same bits."""
 
-import json
 import os
 import random
 import resource
@@ -13,23 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from reid_kit import fake, numbers, same_state, settings, trained
-from training import checkpoint, log
+from reid_kit import fake, lines, numbers, same_state, settings, state, trained, without_clock
+from training import checkpoint
 from training.checkpoint import WriteError
 from training.interrupt import Interrupt, Stopped
 from training.loop import Trainer
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
-CLOCK = (*log.TIMES, "loss_seconds")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Quick on a busy machine, and children that are forked need no threads of the parent."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Chancy(torch.nn.Module):
@@ -50,28 +40,11 @@ def network():
     return Chancy(10, model.build("small", classes=10))
 
 
-def without_clock(value):
-    if isinstance(value, dict):
-        return {k: without_clock(v) for k, v in value.items() if k not in CLOCK}
-    return [without_clock(v) for v in value] if isinstance(value, list) else value
-
-
-def state(folder):
-    return without_clock(checkpoint.load(folder / "last.pt"))
-
-
-def lines(folder):
-    return [json.loads(one) for one in (folder / "log.jsonl").read_text().splitlines()]
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, one_thread):
     """A run of four epochs of five steps that nothing disturbed."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
     trained(folder, network=network(), epochs=4, id_loss=True)
-    torch.set_num_threads(threads)
     return folder
 
 
@@ -139,7 +112,7 @@ def test_interrupted_between_epochs(whole, tmp_path):
         if record["epoch"] == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Stopped, match="stopped after epoch 3: --resume goes on from there"):
+    with pytest.raises(Stopped, match=r"last.pt is saved: --resume goes on from there"):
         trained(tmp_path, network=network(), epochs=4, id_loss=True, callbacks=[press])
     go_on(tmp_path)
     same_run(tmp_path, whole)

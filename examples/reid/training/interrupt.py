@@ -18,8 +18,8 @@ class Interrupt:
     Outside of the main thread signals cannot be caught, and it never asks.
     """
 
-    def __init__(self):
-        self.asked = False
+    def __init__(self, quiet=False):
+        self.quiet, self.asked = quiet, False
         self._when = 0.0
         self._before = {}
 
@@ -40,4 +40,5 @@ class Interrupt:
             signal.raise_signal(number)
         if not self.asked:
             self.asked, self._when = True, now
-            print("\nfinishing this step; again to end at once", file=sys.stderr, flush=True)
+            if not self.quiet:
+                print("\nfinishing this step; again to end at once", file=sys.stderr, flush=True)
