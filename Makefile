@@ -27,8 +27,13 @@ NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
-demo: build $(EDITABLE)  ## what was built, which path runs, and a check against the reference
-	$(PY) -m drsl_cuda
+# Kernels take minutes to compile: only for a GPU, or where they have been compiled before.
+DEMO_CUDA = $(if $(wildcard /dev/nvidiactl build/temp-*/csrc/cuda),auto,off)
+DEMO_ARGS ?=
+demo: $(ENVIRONMENT)  ## builds and checks, trains with every loss, writes runs/demo/report.html; 6 minutes
+	DRSL_CUDA=$${DRSL_CUDA:-$(DEMO_CUDA)} $(PY) setup.py --quiet build_ext --inplace
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -m drsl_cuda
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) examples/reid/demo.py $(DEMO_ARGS)
 
 test: build $(EDITABLE)  ## all tests; PYTEST_ARGS="-k drsl -x" for some
 	$(PY) -m pytest $(PYTEST_ARGS)
