@@ -1,4 +1,4 @@
-"""The demonstration's page, built from made-up results: whole, self-contained, and saying what its numbers say."""
+"""The demonstration's page, from made-up results: whole, self-contained, saying what its numbers say."""
 
 import base64
 import io
@@ -272,7 +272,7 @@ def test_misplaced_positives():
     ids = np.ones(3, int)
     shown = results.Pictures(None, ids, ids, None, ids, ids)
     found = retrieval.positives(results.Features(x, x, x), shown, kit.PLAN)
-    # from (2, 0): (1, 0) at 1 and angle 0 before (1, .5): right. From (1, .5): (1, 0) at 26.6° and (2, 0) at 26.6°: equal
+    # from (2, 0) the closer, (1, 0), has the smaller angle; from (1, 0.5) both have the same
     assert found.misplaced == pytest.approx(1 / 3)
     assert sorted(found.angle) == pytest.approx([0, 26.565, 26.565], abs=1e-3)
 
