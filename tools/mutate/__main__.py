@@ -95,11 +95,13 @@ def run_kind(options, kind):
         "DRSL_MUTATE_FOLDER": str(folder),
         "DRSL_MUTATE_NUMBERS": json.dumps(numbers),
         "DRSL_MUTATE_JOBS": str(options.jobs),
-        "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent)]),
+        "DRSL_CASES_EACH": str(options.cases),
+        "OMP_WAIT_POLICY": "passive",
+        "PYTHONPATH": os.pathsep.join(map(str, [folder, Path(__file__).parent, ROOT / "tools"])),
     }
     tests = [f"tests/test_{name}.py" for name in TESTS]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-p", "no:cacheprovider", "-m",
-               "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "few_tests", "-p", "plugin",
+               "-p", "no:cacheprovider", "-m", "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(
@@ -143,6 +145,7 @@ def main():
     parser.add_argument(
         "--again", default="", help="results to find again, such as survived,timeout"
     )
+    parser.add_argument("--cases", type=int, default=12, help="of each test function, at most")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     sys.exit({"list": show, "run": run, "report": report}[options.command](options))

@@ -1,5 +1,6 @@
 """One library with every mutant of the C++ sources in it, as switches."""
 
+import hashlib
 import json
 import os
 import re
@@ -30,9 +31,13 @@ def build(folder):
     kept = folder / "not_switches.json"
     left_out = {tuple(place) for place in json.loads(kept.read_text())} if kept.exists() else set()
     while True:
-        lay_out(folder, left_out)
+        text = lay_out(folder, left_out)
+        built = folder / "built"  # the sources that the library is made of: compiling costs minutes
+        if built.exists() and built.read_text() == text:
+            return lambda m: (m.path, m.line) not in left_out
         log = compile_all(folder)
         if log is None:
+            built.write_text(text)
             return lambda m: (m.path, m.line) not in left_out
         (folder / "build.log").write_text(log)
         places = where_it_failed(log)
@@ -64,6 +69,7 @@ def copy_files(folder, but=()):
 
 
 def lay_out(folder, left_out):
+    """Writes the sources with switches; a word that changes when they do."""
     new = {str(path.relative_to(ROOT)): (text, len(some))
            for path, text, some in rewritten(ROOT, left_out)}  # fmt: skip
     copy_files(folder, but={*new, "setup.py"})
@@ -78,6 +84,9 @@ def lay_out(folder, left_out):
             sys.exit(f"setup.py has no {was} any more: mend tools/mutate/build.py.")
         setup = setup.replace(was, now)
     replace(folder / "setup.py", setup.encode())
+    native = sorted(path for path in (folder / "csrc").rglob("*") if path.is_file())
+    parts = [setup.encode(), *(path.read_bytes() for path in native)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def replace(path, content):

@@ -109,7 +109,7 @@ def activate(root, mutant, mutants):
     codes = dict(functions_in(compile(mutated, str(path), "exec")))
     changed = 0
     for f in gc.get_objects():
-        if isinstance(f, types.FunctionType) and Path(f.__code__.co_filename) == path:
+        if type(f) is types.FunctionType and Path(f.__code__.co_filename) == path:
             key = f.__code__.co_name, f.__code__.co_firstlineno
             if key in codes and codes[key] != f.__code__:
                 f.__code__ = codes[key]
