@@ -53,13 +53,13 @@ def test_what_is_no_operator_is_left_alone(tool):
         "std::vector<int32_t> v_2;",
     ]
     for text in quiet:
-        rewritten, mutants = native.switched(text, "a.h", 1)
+        rewritten, mutants = native.switched(text, "a.h", 1, {})
         assert (rewritten, mutants) == (text, [])
 
 
 def test_every_operator_is_found_once(tool):
     native, _ = tool
-    _, mutants = native.switched(PROGRAM, "a.cpp", 1)
+    _, mutants = native.switched(PROGRAM, "a.cpp", 1, {})
     assert [m.number for m in mutants] == list(range(1, len(mutants) + 1))
     found = [m.was for m in mutants if not m.was[0].isdigit()]
     #   main's three lines of arithmetic, the loop, both, x; a comparison has two mutants
@@ -72,7 +72,7 @@ def test_every_operator_is_found_once(tool):
 @pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
 def test_switches_change_one_thing_each(tool, tmp_path):
     native, _ = tool
-    text, mutants = native.switched(PROGRAM, "a.cpp", 1)
+    text, mutants = native.switched(PROGRAM, "a.cpp", 1, {})
     state = f"int drsl_mutant; unsigned char drsl_mutants_reached[{len(mutants) + 2}];\n"
     text = state + text.replace("{\n", "{\n  drsl_mutant = argc > 1 ? std::atoi(argv[1]) : 0;\n", 1)
     (tmp_path / "a.cpp").write_text(text)

@@ -147,6 +147,8 @@ def throwaway(bench):
     bench.call([base, "-m", "venv", folder])
     site = next(folder.glob("lib/python*/site-packages"))
     seen = next((python.parent.parent / "lib").glob("python*/site-packages"))
+    if (site / "setuptools").exists():  # of old Pythons' venv, and older than what we need
+        bench.call([folder / "bin/python", "-m", "pip", "uninstall", "--yes", "setuptools"])
     (site / "others.pth").write_text(f"{seen}\n")
     return folder / "bin/python", folder
 
@@ -160,9 +162,8 @@ def editable(bench):
     python, folder = throwaway(bench)
     sources = bench.sources("sources")
     before = files_in(folder)
-    cached = {"CXX": "ccache g++"} if shutil.which("ccache") else {}
     bench.call([python, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "-e", sources],
-               DRSL_CUDA="off", **cached)  # fmt: skip
+               DRSL_CUDA="off")  # fmt: skip
     where = bench.call([python, "-c", "import drsl_cuda; print(drsl_cuda.__file__)"]).splitlines()[
         -1
     ]

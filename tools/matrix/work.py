@@ -149,11 +149,10 @@ class Bench:
         """The wheel of a CPU-only build."""
         made = sources / "made"
         shutil.rmtree(made, ignore_errors=True)
-        cache = "ccache " if shutil.which("ccache") else ""
         plain = compiler.replace("clang++", "clang").replace("g++", "gcc")  # Python links with it
         self.call(
             [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", made, "."],
-            cwd=sources, DRSL_CUDA="off", CXX=cache + compiler, CC=cache + plain,
+            cwd=sources, DRSL_CUDA="off", CXX=compiler, CC=plain,
         )  # fmt: skip
         return next(made.glob("*.whl"))
 

@@ -56,7 +56,9 @@ def prepare(folder, kind):
     mutants = [vars(m) | {"switch": switches(m)} for m in every_mutant()]
     mutants = [m for m in mutants if kind_of(m["path"]) == kind]
     new, kept = json.dumps(mutants), folder / "mutants.json"
-    if kept.exists() and kept.read_text() != new:
+    names = [(m["number"], m["path"], m["text"], m["now"]) for m in mutants]
+    old = json.loads(kept.read_text()) if kept.exists() else []
+    if old and names != [(m["number"], m["path"], m["text"], m["now"]) for m in old]:
         for name in ("results.jsonl", "survey.jsonl"):
             if (folder / name).exists():
                 (folder / name).replace(folder / f"{name}.old")

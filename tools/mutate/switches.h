@@ -101,9 +101,10 @@ DRSL_SWITCH bool fails() {
   return is<id>();
 }
 
-// 0 → 1, n → n + 1, 0.5 → 1.0
+// 0 → 1, n → n + 1, 0.5 → 1.0. No constexpr: within a template the compiler would evaluate it on the
+// spot, active or not. Where a constant is wanted, literals stay literals (build.py).
 template <int id, class T>
-DRSL_SWITCH T literal(T x) {
+inline __attribute__((always_inline)) T literal(T x) {
   if (!is<id>()) return x;
   return std::is_integral_v<T> || x == T(0) ? T(x + T(1)) : T(2 * x);
 }
