@@ -1,4 +1,4 @@
-"""Makes the helpers of this folder importable by name under every import mode, and gives the devices."""
+"""Makes helpers, and the packages of the example, importable by name under every import mode; the devices."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,13 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+# as in a run of one of its commands
+sys.path.append(str(Path(__file__).parent.parent / "examples" / "reid"))
+
+import cpu_variant
+
+if cpu_variant.VARIANT:  # make cpu-sanitized, make cpu-races
+    cpu_variant.load()
 
 
 def pytest_addoption(parser):
