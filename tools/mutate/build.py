@@ -111,7 +111,7 @@ def compile_all(folder):
 def where_it_fails(folder):
     """The lines in which the compiler, asked for no code, finds errors."""
     include = Path(importlib.util.find_spec("torch").origin).parent / "include"
-    command = [os.environ.get("CXX", "c++"), "-fsyntax-only", "-std=c++20", "-w", "-fopenmp-simd",
+    command = [os.environ.get("CXX", "c++"), "-fsyntax-only", "-std=c++20", "-Werror=vla", "-fopenmp-simd",
                "-DDRSL_NO_CLONES", "-DTORCH_TARGET_VERSION=0x020a000000000000", "-I", "csrc", "-isystem",
                include, "-include", "switches.h", "-ftemplate-backtrace-limit=0"]  # fmt: skip
     places, log = set(), ""
@@ -134,7 +134,9 @@ def where_it_failed(log):
     """The source lines that errors are about: their own, or the nearest that asked for a template."""
     place = re.compile(r"(csrc/(?:core|cpu)/[\w/.]+):(\d+):")
     places, asked = set(), None
-    for line in log.splitlines():
+    lines = log.splitlines()
+    first = [line for line in lines if "error" in line and "variable length array" in line]
+    for line in first or lines:  # the others may follow from these
         found = place.search(line)
         if found and "required from" in line and asked is None:
             asked = found
