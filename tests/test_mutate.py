@@ -26,8 +26,9 @@ int main(int argc, char** argv) {
   v += v * 0.5f;
   for (int k = 0; k < b; ++k) sum += k;
   const bool both = a > b && p != nullptr && *p == 7;
-  const float x = a < b || v[0] >= 1.5 ? v[1] - 0.25 : twice(3.0);
-  std::printf("%d %d %g %d %s\\n", sum, both, x, kSize, text);
+  const float x = a < b || v[0] >= 1.5 ? v[1] - 0.25 : 0;
+  const int y = twice(3);
+  std::printf("%d %d %g %d %d %s\\n", sum, both, x, kSize, y, text);
 }
 """
 
@@ -72,7 +73,9 @@ def test_every_operator_is_found_once(tool):
 @pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
 def test_switches_change_one_thing_each(tool, tmp_path):
     native, _ = tool
-    text, mutants = native.switched(PROGRAM, "a.cpp", 1, {})
+    line = {text: k + 1 for k, text in enumerate(PROGRAM.splitlines())}
+    constant = next(k for text, k in line.items() if "constexpr" in text)
+    text, mutants = native.switched(PROGRAM, "a.cpp", 1, {("a.cpp", constant): 1})
     state = f"int drsl_mutant; unsigned char drsl_mutants_reached[{len(mutants) + 2}];\n"
     text = state + text.replace("{\n", "{\n  drsl_mutant = argc > 1 ? std::atoi(argv[1]) : 0;\n", 1)
     (tmp_path / "a.cpp").write_text(text)
@@ -91,11 +94,10 @@ def test_switches_change_one_thing_each(tool, tmp_path):
 
     def says(number):
         done = subprocess.run([program, str(number)], capture_output=True, text=True, timeout=10)
-        return done.stdout.split(" ", 4)[:4]
+        return done.stdout.split(" ", 5)[:5]
 
-    assert says(0) == ["3", "1", "1.25", "4"]
+    assert says(0) == ["3", "1", "1.25", "4", "6"]
     by_name = {(m.line, m.was, m.now): m.number for m in mutants}
-    line = {text: k + 1 for k, text in enumerate(PROGRAM.splitlines())}
     loop = line["  for (int k = 0; k < b; ++k) sum += k;"]
     assert says(by_name[loop, "<", "<="])[0] == "6"
     assert says(by_name[loop, "<", ">="])[0] == "0"
@@ -104,16 +106,21 @@ def test_switches_change_one_thing_each(tool, tmp_path):
     assert says(by_name[both, "&&", "&& false &&"])[1] == "0"
     assert says(by_name[both, "==", "!="])[1] == "0"
     assert says(by_name[both + 1, "-", "+"])[2] == "1.75"
-    assert says(by_name[both + 1, ">=", "<"])[2] == "6"
+    assert says(by_name[both + 1, ">=", "<"])[2] == "0"
     assert says(by_name[both + 1, "||", "|| true ||"])[2] == "1.25"
     vector = next(k for text, k in line.items() if "0.5f" in text)
     assert says(by_name[vector, "*", "/"])[2] == "2.75"
-    # what the compiler evaluates is not mutated
-    assert all(
-        says(m.number)[3] == "4"
-        for m in mutants
-        if m.line == line["constexpr int kSize = 3 + 1;  // 1 + 1 in a comment, a < b"]
-    )
+    literal = by_name[constant - 1, "2", "3"]  # within a template
+    assert says(by_name[both, "7", "8"])[1] == "0"
+    assert says(literal)[4] == "9"
+    # what the compiler evaluates is not mutated, and a literal that it wants constant is no switch
+    assert all(says(m.number)[3] == "4" for m in mutants if m.line == constant)
+    left_out = {("a.cpp", constant): 1}
+    assert [native.is_switch(m, left_out) for m in mutants if m.line == constant] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_mutant_of_the_reference_is_put_into_functions(tool, tmp_path):

@@ -129,8 +129,9 @@ def test_the_package_sends_no_pickles():
 
 @pytest.mark.parametrize(
     "source",
-    ["from pickle import load", "pickle.loads(b)", "from joblib import load", "torch.load(f)", "torch.load(f, weights_only=False)",
-     "np.load(f, allow_pickle=True)", "np.load(f, allow_pickle=x)", "torch.hub.load(a)"],
+    ["from pickle import load", "pickle.loads(b)", "from joblib import load", "torch.load(f)",
+     "torch.load(f, weights_only=False)", "np.load(f, allow_pickle=True)", "np.load(f, allow_pickle=x)",
+     "torch.hub.load(a)"],
 )  # fmt: skip
 def test_what_unpickles_is_found(source):
     assert list(unpickled(source))
