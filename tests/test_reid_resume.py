@@ -181,7 +181,7 @@ def test_the_second_signal_ends_at_once():
         "with Interrupt() as i:\n"
         "    os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)\n"
         "    assert i.asked\n"
-        "    time.sleep(1.1)\n"
+        "    time.sleep(0.4)\n"
         "    os.kill(os.getpid(), signal.SIGINT); print('still here')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

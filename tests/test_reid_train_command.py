@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import pytest
 
 import reid_command
 import train
-from reid_kit import lines, numbers, same_state, state
+from reid_kit import Data, fake, lines, numbers, same_state, state
 from training import checkpoint, losses
+from training.loop import Trainer
 from training.settings import Settings
 
 HERE = Path(__file__).parent
@@ -116,6 +118,19 @@ def test_a_whole_run(tmp_path, capsys):
     assert err.count("\nepoch ") + err.startswith("epoch ") == 2
     saved = checkpoint.load(folder / "best.pt")
     assert saved["record"]["epoch"] == best["epoch"]
+
+
+def test_the_lines_for_your_own_data(tmp_path, monkeypatch):
+    """Those of the README, as they are there."""
+    text = (HERE.parent / "examples" / "reid" / "README.md").read_text()
+    (code,) = [one for one in re.findall(r"```python\n(.*?)```", text, re.S) if "runs/mine" in one]
+    given = fake()
+    names = {"ReidData": Data, "Settings": Settings, "Trainer": Trainer}
+    names |= {"train": given.train, "query": given.query, "gallery": given.gallery}
+    monkeypatch.chdir(tmp_path)
+    exec(code, names)
+    assert len(names["records"]) == Settings().epochs
+    assert (tmp_path / "runs" / "mine" / "best.pt").exists()
 
 
 def test_a_disk_that_fills_up(tmp_path, capsys, monkeypatch):
