@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 
 import reid_command
 import train
@@ -76,6 +77,12 @@ def test_says_what_is_wrong(tmp_path, capsys, words, message):
     assert train.main(given) == 2
     out, err = capsys.readouterr()
     assert err.startswith("train.py: ") and message in err and err.count("\n") == 1 and out == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there(tmp_path, capsys):
+    assert train.main(["--data", "fake", "--out", str(tmp_path), "--device", "cuda"]) == 2
+    assert "device is cuda, but torch finds no CUDA device here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
