@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def run(tmp_path_factory, one_thread):
     """A folder with a trained model, the trainer, and a file of its features."""
     folder = tmp_path_factory.mktemp("run")
-    trainer = trained(folder, data="fake", epochs=2)
+    trainer = trained(folder, data="fake", epochs=2, id_loss=True)
     features.save_features(folder / "f.npz", features.of_data(trainer.model, fake()))
     return folder, trainer
 
