@@ -16,6 +16,7 @@ from training.loop import Trainer
 
 HERE = Path(__file__).parent
 DEADLINE = 120  # seconds, on a busy machine
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

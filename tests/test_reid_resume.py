@@ -19,15 +19,7 @@ from training.interrupt import Interrupt, Stopped
 from training.loop import Trainer
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Quick on a busy machine, and children that are forked need no threads of the parent."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Chancy(torch.nn.Module):
@@ -49,13 +41,10 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, one_thread):
     """A run of four epochs of five steps that nothing disturbed."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
     trained(folder, network=network(), epochs=4, id_loss=True)
-    torch.set_num_threads(threads)
     return folder
 
 
@@ -123,7 +112,7 @@ def test_interrupted_between_epochs(whole, tmp_path):
         if record["epoch"] == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Stopped, match="stopped after epoch 3: --resume goes on from there"):
+    with pytest.raises(Stopped, match=r"last.pt is saved: --resume goes on from there"):
         trained(tmp_path, network=network(), epochs=4, id_loss=True, callbacks=[press])
     go_on(tmp_path)
     same_run(tmp_path, whole)
@@ -192,7 +181,7 @@ def test_the_second_signal_ends_at_once():
         "with Interrupt() as i:\n"
         "    os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)\n"
         "    assert i.asked\n"
-        "    time.sleep(1.1)\n"
+        "    time.sleep(0.4)\n"
         "    os.kill(os.getpid(), signal.SIGINT); print('still here')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -226,3 +215,26 @@ def test_a_full_disk(tmp_path):
     assert "the one written before is intact" in message
     assert (tmp_path / "last.pt").read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_no_state_is_refused(whole, tmp_path):
+    def attempt(data):
+        (tmp_path / "last.pt").write_bytes(data)
+        Trainer(fake(), settings(), tmp_path, resume=True, quiet=True)
+
+    saved = (whole / "last.pt").read_bytes()
+    with pytest.raises(ValueError, match=r"last.pt cannot be read as a file of tensors"):
+        attempt(saved[: len(saved) // 2])
+    with pytest.raises(ValueError, match=r"last.pt lacks ranks, optimizer, .* no state to go on"):
+        attempt((whole / "best.pt").read_bytes())
+
+
+def test_other_threads_are_told(tmp_path, capsys):
+    trained(tmp_path, epochs=1)
+    saved = checkpoint.load(tmp_path / "last.pt")
+    saved.pop("format")
+    checkpoint.save(tmp_path / "last.pt", {**saved, "threads": 5})
+    Trainer(fake(), settings(epochs=1), tmp_path, resume=True)
+    err = capsys.readouterr().err
+    assert "warning: threads was 5 and is 1: numbers may differ in their last digits" in err
+    assert "going on from" in err and "1 epochs, 0 steps" in err
