@@ -10,6 +10,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 # as in a run of one of its commands
 sys.path.append(str(Path(__file__).parent.parent / "examples" / "reid"))
 
+import cpu_variant
+
+if cpu_variant.VARIANT:  # make cpu-sanitized, make cpu-races
+    cpu_variant.load()
+
 
 def pytest_addoption(parser):
     parser.addoption(

@@ -1,26 +1,23 @@
 // drsl::match_places on a CPU: tensors in, tensors out.
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
 
 #include <limits>
 #include <tuple>
 
 #include "cpu/match_places.h"
+#include "engine/tensors.h"
 
 namespace drsl {
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 // A contiguous tensor of the type and shape that is wanted.
 Tensor checked(const char* name, const Tensor& t, ScalarType type, std::vector<int64_t> shape) {
   bool fits = t.is_cpu() && t.scalar_type() == type && t.dim() == int64_t(shape.size());
   for (size_t i = 0; fits && i < shape.size(); ++i) fits = t.size(int64_t(i)) == shape[i];
   STD_TORCH_CHECK(fits, "drsl: ", name, " does not fit gram in device, dtype or shape");
-  return torch::stable::contiguous(t);
+  return contiguous(name, t);
 }
 
 template <class T>
@@ -43,9 +40,11 @@ std::tuple<Tensor, Tensor, Tensor> match_places_op(
   STD_TORCH_CHECK(gram.is_cpu() && gram.dim() == 3 && x.dim() == 2,
                   "drsl: gram must be [P, B, G] and x [B, D], on the CPU");
   STD_TORCH_CHECK(gram.size(0) >= 1, "drsl: gram must have a part");
+  STD_TORCH_CHECK(x.size(1) >= 1, "drsl: x must have rows of at least one number");
   STD_TORCH_CHECK(bool(x_camera) == bool(gallery_camera), "drsl: cameras: both or none");
   const int64_t P = gram.size(0), B = gram.size(1), G = gram.size(2), D = x.size(1);
-  STD_TORCH_CHECK(G < std::numeric_limits<int32_t>::max() - 64, "drsl: too many entries: ", G);
+  constexpr int64_t most = std::numeric_limits<int32_t>::max() - 64;
+  STD_TORCH_CHECK(B < most && G < most, "drsl: too many queries or entries: ", B, " and ", G);
   const ScalarType type = gram.scalar_type(), given = x.scalar_type();
   gram = checked("gram", gram, type, {P, B, G});
   x = checked("x", x, given, {B, D});
@@ -64,13 +63,17 @@ std::tuple<Tensor, Tensor, Tensor> match_places_op(
     x_camera = checked("x_camera", *x_camera, ScalarType::Long, {B});
     gallery_camera = checked("gallery_camera", *gallery_camera, ScalarType::Long, {G});
   }
-  const Tensor ap = torch::stable::empty({B}, ScalarType::Double);
-  const Tensor inp = torch::stable::empty({B}, ScalarType::Double);
-  const Tensor first = torch::stable::empty({B}, ScalarType::Long);
+  const Tensor ap = empty({B}, ScalarType::Double);
+  const Tensor inp = empty({B}, ScalarType::Double);
+  const Tensor first = empty({B}, ScalarType::Long);
   const Retrieved out{static_cast<double*>(ap.mutable_data_ptr()),
                       static_cast<double*>(inp.mutable_data_ptr()),
                       static_cast<int64_t*>(first.mutable_data_ptr())};
 
+  if (B == 0 || G == 0) {
+    for (int64_t q = 0; q < B; ++q) out.ap[q] = out.inp[q] = kNan, out.first[q] = 0;
+    return {ap, inp, first};
+  }
   const auto run = [&](auto product, auto feature) {
     using T = decltype(product);
     using E = decltype(feature);
@@ -78,7 +81,7 @@ std::tuple<Tensor, Tensor, Tensor> match_places_op(
                               G,
                               D,
                               P,
-                              (D + P - 1) / P,
+                              (D - 1) / P + 1,
                               data<T>(gram),
                               data<E>(x),
                               data<E>(gallery),
@@ -112,9 +115,9 @@ std::tuple<Tensor, Tensor, Tensor> match_places_op(
 
 Tensor squared_lengths_op(Tensor rows) {
   STD_TORCH_CHECK(rows.is_cpu() && rows.dim() == 2, "drsl: rows must be [B, D], on the CPU");
-  rows = torch::stable::contiguous(rows);
+  rows = contiguous("rows", rows);
   const int64_t B = rows.size(0), D = rows.size(1);
-  const Tensor out = torch::stable::empty({B}, ScalarType::Double);
+  const Tensor out = empty({B}, ScalarType::Double);
   auto* const to = static_cast<double*>(out.mutable_data_ptr());
   if (rows.scalar_type() == ScalarType::Float) {
     squared_lengths(data<float>(rows), B, D, to);

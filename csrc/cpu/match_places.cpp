@@ -40,6 +40,14 @@ T rounded_up(double v) {
   return std::nextafter(T(v), std::numeric_limits<T>::infinity());
 }
 
+// Something that can be sorted, and that comes before what does not count: NaN and ∞ are what rows
+// give that were not finite.
+template <class T>
+T in_order(T v) {
+  constexpr T most = std::numeric_limits<T>::max();
+  return v < most ? v : most;
+}
+
 // One thread's workspace, and a query's way through it.
 template <class T, class E>
 class Places {
@@ -126,7 +134,7 @@ class Places {
       for (const int32_t k : matches_) {
         const double low = lower_[size_t(k)], high = upper_[size_t(k)];
         off = std::max(off, 0.5 * (high - low) + 2 * bound.own);
-        ordered_.push_back({0.5 * (low + high), k, 0});
+        ordered_.push_back({in_order(0.5 * (low + high)), k, 0});
         if (all_.on_grid) value_[size_t(k)] = low;  // as good as the distance itself
       }
     } else {
@@ -134,7 +142,7 @@ class Places {
       for (const int32_t k : matches_) want(k, known_);
       measure();
       for (const int32_t k : matches_)
-        ordered_.push_back({all_.scale * all_.scale * exact(k) - own2, k, 0});
+        ordered_.push_back({in_order(all_.scale * all_.scale * exact(k) - own2), k, 0});
     }
     set_matches(off);
     for (const std::vector<int32_t>* columns : {&matches_, &junk_})
@@ -151,8 +159,8 @@ class Places {
     for (size_t i = 0; i < n; ++i) {
       const double v = ordered_[i].value;
       matches_[i] = ordered_[i].column;
-      match_lower_[i] = all_.on_grid ? T(v) : rounded_down<T>(v - off);
-      match_upper_[i] = all_.on_grid ? T(v) : rounded_up<T>(v + off);
+      match_lower_[i] = in_order(all_.on_grid ? T(v) : rounded_down<T>(v - off));
+      match_upper_[i] = in_order(all_.on_grid ? T(v) : rounded_up<T>(v + off));
     }
     histogram_.resize(size);
     before_.assign(n, 0);
@@ -180,7 +188,7 @@ class Places {
       apart += half * size_t(match_upper_[apart + half - 1] < lower);
       behind += half * size_t(match_lower_[behind + half - 1] <= upper);
     }
-    return {apart, behind};
+    return {std::min(apart, matches_.size()), std::min(behind, matches_.size())};
   }
 
   // Narrower intervals of what is close, from differences in float32: nine of ten come free.
@@ -234,14 +242,14 @@ class Places {
     int64_t sum = 0;
     size_t next = 0;
     for (Match& match : ordered_) {
-      match.value = exact(match.column);
+      match.value = in_order(exact(match.column));
       while (next <= match.index) sum += counted[next++];
       before_[match.index] -= sum;
     }
     std::sort(ordered_.begin(), ordered_.end());
     counted.assign(ordered_.size() + 1, 0);
     for (const int32_t k : close_) {
-      const Match entry{all_.on_grid ? double(lower_[size_t(k)]) : exact(k), k, 0};
+      const Match entry{in_order(all_.on_grid ? double(lower_[size_t(k)]) : exact(k)), k, 0};
       const auto after = std::lower_bound(ordered_.begin(), ordered_.end(), entry);
       ++counted[size_t(after - ordered_.begin())];
     }

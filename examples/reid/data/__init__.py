@@ -38,14 +38,13 @@ def load(spec, *, height=None, width=None, seed=0):
 
 
 def describe(data):
-    """One line for each list: how many images, identities, cameras."""
+    """One line for each list: how many images, identities without junk and distractors, cameras."""
     lines = []
     for name in ("train", "query", "gallery"):
         split = getattr(data, name)
         ids, cams = split.identities.unique(), split.cameras.unique()
-        left_out = sum(int((ids == i).sum()) for i in (*data.junk_ids, *data.distractor_ids))
-        counted = len(ids) - left_out
+        people = set(ids.tolist()) - {*data.junk_ids, *data.distractor_ids}
         lines.append(
-            f"{name:8}{len(split):>7,} images  {counted:>6,} identities  {len(cams):>3,} cameras"
+            f"{name:8}{len(split):>7,} images  {len(people):>6,} identities  {len(cams):>3,} cameras"
         )
     return "\n".join(lines)

@@ -18,12 +18,7 @@ def load(kind, path, height, width, seed):
     Without cameras a query's camera is 0 and the gallery's 1, so that nothing leaves a query's list: the
     protocol would leave out what the query's own camera saw of its identity.
     """
-    folder = tree.root(kind, path, ())
-    if not folder.is_dir():
-        raise ValueError(
-            f"{kind} looked for one folder for each identity in {folder}, "
-            f"which {'is a file' if folder.exists() else 'does not exist'}"
-        )
+    folder = tree.root(kind, path, (), "one folder for each identity")
     if all((folder / name).is_dir() for name in GIVEN):
         train, query, gallery = _given(kind, folder)
     else:
@@ -68,8 +63,8 @@ def _divided(kind, folder, seed):
     shown_twice = [i for i, found in of.items() if len(found) >= 2]
     if len(shown_twice) < 4:
         raise ValueError(
-            f"{kind} looked for at least 4 folders, one for each identity, with 2 or more images in "
-            f"each in {folder} and found {len(shown_twice)}"
+            f"{kind} looked for 4 or more folders, one for each identity, that hold 2 images or more, "
+            f"in {folder} and found {len(shown_twice)}{_instead(kind, folder)}"
         )
     order = [shown_twice[i] for i in Draws(seed, 4).order(len(shown_twice))]
     tested = set(order[: len(order) // 2])
@@ -80,6 +75,16 @@ def _divided(kind, folder, seed):
         query += [of[identity][i] for i in asked]
         gallery += [row for i, row in enumerate(of[identity]) if i not in asked]
     return train, query, gallery
+
+
+def _instead(kind, folder):
+    """; try ...: PATH is an identity's folder, or the folders are one level down."""
+    if tree.images(folder):
+        return f"; try {kind}:{folder.absolute().parent}"
+    for name in tree.folders(folder)[:100]:
+        if any(tree.images(folder / name / one) for one in tree.folders(folder / name)[:100]):
+            return f"; try {kind}:{folder / name}"
+    return ""
 
 
 def _asked(rows):

@@ -65,6 +65,8 @@ def load(kind, path, height, width, seed):
     )
     left_out = {*form.junk_ids, *form.distractor_ids}
     learnt = [i for i, who in enumerate(train.identities.tolist()) if who not in left_out]
+    if not learnt:
+        raise ValueError(f"{kind}: {folder / form.train} shows nobody but {sorted(left_out)}")
     train = _some(train, learnt)
     check_matches(kind, query, gallery, form.query, form.gallery)
     return ReidData(f"{kind}:{path}", train, query, gallery, form.junk_ids, form.distractor_ids)

@@ -51,7 +51,7 @@ def height_width(low, high):
             raise ValueError(text)
         return side(height), side(width)
 
-    return parse, "HEIGHTxWIDTH"
+    return parse, f"HEIGHTxWIDTH in {low}…{high}"
 
 
 def no_options(kind, text):

@@ -7,19 +7,18 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".rar", ".7z")
 
 
-def root(kind, path, wanted):
+def root(kind, path, wanted, what=None):
     """The folder `path`, which has to hold all names in `wanted`; those that end in / are folders."""
     if not path:
         raise ValueError(f"{kind} needs the folder of the data set: {kind}:PATH")
     folder = Path(path).expanduser()
     missing = _missing(folder, wanted)
-    if not missing:
+    if folder.is_dir() and not missing:
         return folder
-    looked = f"{kind} looked for {_listed(missing)} in {folder}"
-    if not folder.exists():
-        raise ValueError(f"{looked}, which does not exist{_instead(kind, folder, wanted)}")
+    looked = f"{kind} looked for {what or _listed(missing)} in {folder}"
     if not folder.is_dir():
-        raise ValueError(f"{looked}, which is a file{_instead(kind, folder, wanted)}")
+        state = "which is a file" if folder.exists() else "which does not exist"
+        raise ValueError(f"{looked}, {state}{_instead(kind, folder, wanted)}")
     raise ValueError(f"{looked} and found {_held(folder)}{_instead(kind, folder, wanted)}")
 
 
@@ -50,7 +49,7 @@ def _instead(kind, folder, wanted):
     below = [folder / name for name in _folders(folder)]
     below += [child / name for child in below for name in _folders(child)]
     for other in [*folder.absolute().parents[:2], *below]:
-        if not _missing(other, wanted):
+        if wanted and not _missing(other, wanted):
             return f"; try {kind}:{other}"
     packed = [e for e in _entries(folder) if e.lower().endswith(ARCHIVES)]
     return f"; unpack {_listed(packed)} first" if packed else ""

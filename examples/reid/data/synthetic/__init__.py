@@ -33,7 +33,7 @@ def load(kind, text, height, width, seed):
     return build(name, height, width, seed, **chosen)
 
 
-def build(name, height, width, seed, *, identities=80, test=50, images=14, cameras=6):
+def build(name, height, width, seed, *, identities=100, test=50, images=12, cameras=6):
     """identities for training, test others for query and gallery; images of each of these."""
     wanted = ((identities + test) * images + 4 * test) * 3 * height * width
     if wanted > MOST_BYTES:

@@ -31,14 +31,14 @@ class Camera:
 def make(draws, height, width):
     """A camera for pictures of this size."""
     u = draws.uniform(0, 1, (16,))
-    cast = 0.76 + 0.4 * u[6:9]
+    cast = 0.8 + 0.32 * u[6:9]
     return Camera(
         facing=int(u[0] * 8),
         scale=0.9 + 0.16 * u[1],
         squash=0.9 + 0.1 * u[2],
         shift=0.16 * (u[3] - 0.5),
         gain=cast / np.maximum(cast.max(), 0.92) * (0.82 + 0.34 * u[9]),
-        bend=0.65 + 0.8 * u[10],
+        bend=0.7 + 0.6 * u[10],
         contrast=0.74 + 0.26 * u[4],
         haze=4 + 30 * u[5],
         blur=0.8 * u[11] * u[11],

@@ -76,7 +76,7 @@ def join(some, others):
     return People(**{name: np.concatenate(pair) for name, pair in pairs.items()})
 
 
-def draw(count, draws, alike=0.4):
+def draw(count, draws, alike=0.3):
     """count people. A share `alike` of them is someone else but for four of the numbers."""
     u = draws.uniform(0, 1, (count, COLUMNS))
     copied = draws.uniform(0, 1, (count,)) < alike

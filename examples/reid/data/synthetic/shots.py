@@ -58,7 +58,7 @@ def _painted(shots, who, taken_by, height, width, u):
         canvas = Canvas(picture[seen], x[seen], y[seen], column(1 / scale[seen]), light)
         figure.paint(canvas, who.take(seen), _pose(_of(taken_by, "facing")[seen], u[seen]))
         picture[seen] = canvas.picture
-    for i in np.flatnonzero(u[:, 13] < 0.22):
+    for i in np.flatnonzero(u[:, 13] < 0.2):
         _cover(picture[i], u[i])
     return picture
 
