@@ -27,8 +27,13 @@ NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
-demo: build $(EDITABLE)  ## what was built, which path runs, and a check against the reference
-	$(PY) -m drsl_cuda
+# Kernels take minutes to compile: only for a GPU, or where they have been compiled before.
+DEMO_CUDA = $(if $(wildcard /dev/nvidiactl build/temp-*/csrc/cuda),auto,off)
+DEMO_ARGS ?=
+demo: $(ENVIRONMENT)  ## builds and checks, trains with every loss, writes runs/demo/report.html; 6 minutes
+	DRSL_CUDA=$${DRSL_CUDA:-$(DEMO_CUDA)} $(PY) setup.py --quiet build_ext --inplace
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -m drsl_cuda
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) examples/reid/demo.py $(DEMO_ARGS)
 
 test: build $(EDITABLE)  ## all tests; PYTEST_ARGS="-k drsl -x" for some
 	$(PY) -m pytest $(PYTEST_ARGS)
@@ -83,7 +88,7 @@ fuzz: build $(EDITABLE)  ## a coverage-guided fuzzer on the operators (clang); F
 	$(PY) tools/fuzz_operators.py $(FUZZ_ARGS)
 
 # Without a GPU: g++ compiles the kernels, whose threads take turns. `make test` runs the first of these.
-KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py scores.py)
+KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py refusals.py scores.py)
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
 	degenerate.py extremes.py properties.py gradients.py scores.py)
 

@@ -63,7 +63,7 @@ class Case(NamedTuple):
             return f"evaluate {self.size:,} × {self.gallery:,} × {self.dim}"
         if self.kind == "gallery":
             sides = ", both sides" if self.both_sides else ""
-            return f"{self.size} × {self.gallery:,}, {self.dim}{sides}"
+            return f"{self.size} × {self.gallery:,}, D = {self.dim}{sides}"
         sets = f"{self.sets} × " if self.sets > 1 else ""
         return f"{sets}({self.size}, {self.each}, {self.dim})"
 
@@ -153,6 +153,8 @@ def choose(device, names=(), losses=(), quick=False):
     here = [case for case in CASES if device in case.devices and (case.quick or not quick)]
     if names:
         here = named(names)
+    if device != "cpu":
+        here = [case._replace(heavy=False) for case in here]
     unknown = [loss for loss in losses if loss not in LOSSES]
     if unknown:
         raise UnknownName(f"no loss is called {unknown[0]!r}; there are {', '.join(LOSSES)}")

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 from bench import validate
+from bench.cases import BY_NAME
 from bench.contenders import CONTENDERS, OURS
 
 ENDED_EARLY = ("timed out", "out of memory", "died")
+CALLS = 4  # of a step in a job, at least
 HEAVY = 15  # times the patience, for ours at a case that takes minutes
 COMPILES = 3
 
@@ -32,12 +34,11 @@ def jobs(cases, contenders, patience):
 
 
 def _rank(job):
-    ours = job.contender.name == OURS
-    if job.contender.compiles:
-        return 4 if job.case.heavy else 3
-    if job.case.heavy:
-        return 2 if ours else 4
-    return 0 if ours else 1
+    """Others go from small cases to large ones, so that what is too much is known in time."""
+    if job.contender.name == OURS:
+        return (2, 0) if job.case.heavy else (0, 0)
+    late = job.contender.compiles or job.case.heavy
+    return 3 if late else 1, size_of(job.case)
 
 
 def size_of(case):
@@ -50,16 +51,21 @@ def why_not(job, rows):
     refusal = job.contender.refuses(job.case)
     if refusal:
         return "left out", refusal
-    from bench.cases import BY_NAME
-
+    if job.contender.name == OURS:
+        return None
     for row in rows:
+        other = BY_NAME.get(row["case"])
         if row["contender"] != job.contender.name or row["loss"] not in job.losses:
             continue
-        other = BY_NAME.get(row["case"])
-        if row["state"] not in ENDED_EARLY or other is None or other.kind != job.case.kind:
+        if other is None or other.kind != job.case.kind:
             continue
-        if job.contender.name != OURS and all(
-            have >= tried for have, tried in zip(size_of(job.case), size_of(other), strict=True)
-        ):
+        times = [a / b for a, b in zip(size_of(job.case), size_of(other), strict=True)]
+        if min(times) < 1:
+            continue
+        if row["state"] in ENDED_EARLY:
             return "left out", f"{row['state']} at {other.title} already"
+        if row["state"] == "measured":
+            guess = min(times) * row["ms"]["both"]["median"] / 1e3
+            if CALLS * guess > job.patience:
+                return "left out", f"about {guess:.0f} s a call, by its time at {other.title}"
     return None

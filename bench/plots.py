@@ -6,6 +6,7 @@ Colours are Okabe and Ito's, told apart by the colour-blind; markers and dashes 
 from bench import results
 from bench.cases import BY_NAME
 from bench.contenders import FLOOR, OURS, load
+from bench.terminal import number
 
 INK, FAINT = "#222222", "#bbbbbb"
 STYLES = {  # colour, marker, dashes
@@ -23,17 +24,18 @@ STYLES = {  # colour, marker, dashes
 ANOTHER = ("#444444", "*", ":")
 OF_EACH_LOSS = (OURS, "reference", "compiled")  # of which a plot shows DRSL
 ALIKE = {"each": 4, "dim": 512, "sets": 1, "kind": "batch", "features": "random"}
+# and B a power of two: 4000 would lie on 4096
 
 
 def style(contender):
     return STYLES.get(contender, ANOTHER)
 
 
-def title_of(contender, loss="drsl"):
+def title_of(contender):
     if contender == FLOOR:
         return "two bare products"
     name = load()[contender].title if contender in load() else contender
-    return f"{name} ({loss})" if contender == OURS else name
+    return "ours (DRSL)" if contender == OURS else name
 
 
 def growing(found):
@@ -41,7 +43,8 @@ def growing(found):
     by_type = {}
     for name in dict.fromkeys(row["case"] for row in found["rows"]):
         case = BY_NAME.get(name)
-        if case and all(getattr(case, key) == value for key, value in ALIKE.items()):
+        alike = case and all(getattr(case, key) == value for key, value in ALIKE.items())
+        if alike and case.size & (case.size - 1) == 0:
             by_type.setdefault((case.dtype, case.precision), []).append(case)
     best = max(by_type.values(), key=len, default=[])
     return sorted(best, key=lambda case: case.size)
@@ -86,7 +89,7 @@ def _lines(axes, points, ends, minimum=1):
 
 
 def _by_size(axes, cases, ticker):
-    sizes = sorted({case.size for case in cases if case.size != 4000})
+    sizes = sorted({case.size for case in cases})
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.xaxis.set_minor_locator(ticker.NullLocator())
@@ -136,7 +139,7 @@ def memory_against_size(found, plt, ticker):
 
 
 def ratios_by_case(found, plt, ticker):
-    """A bar for ours, a mark for every other; the floor is the line at 1."""
+    """A bar from the floor, at 1, to ours, a mark for every other."""
     cases = [
         BY_NAME[name]
         for name in dict.fromkeys(row["case"] for row in found["rows"])
@@ -145,9 +148,9 @@ def ratios_by_case(found, plt, ticker):
     ]
     if not cases:
         return None
-    cases = sorted(cases, key=lambda case: (case.kind, case.pairs if hasattr(case, "pairs") else 0))
+    cases = sorted(cases, key=lambda case: (case.kind, case.size, case.dim, case.each))
     figure, axes = _axes(plt, 8.4, 1.5 + 0.3 * len(cases))
-    legend = {}
+    legend, least, ticks = {}, 0.8, []
     for place, case in enumerate(reversed(cases)):
         first = case.losses[0]
         for row in results.rows(found, case.name, state="measured"):
@@ -155,8 +158,10 @@ def ratios_by_case(found, plt, ticker):
             if ratio is None or (row["loss"] != first and name in OF_EACH_LOSS):
                 continue
             colour, marker, _ = style(name)
+            least = min(least, 0.8 * ratio)
             if name == OURS:
-                axes.barh(place, ratio, color=colour, height=0.62, left=0, zorder=2)
+                ticks.append(f"{label(case)}   {number(ratio)}")
+                axes.barh(place, ratio - 1, left=1, color=colour, height=0.62, zorder=2)
                 legend[name] = axes.patches[-1]
             else:
                 if name.startswith("authors"):
@@ -168,7 +173,11 @@ def ratios_by_case(found, plt, ticker):
                 )  # fmt: skip
     axes.axvline(1, color="#777777", linestyle="--", linewidth=1.6, zorder=4)
     axes.set_xscale("log")
-    axes.set_yticks(range(len(cases)), [label(case) for case in reversed(cases)], fontsize=8.5)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.set_ylim(-0.7, len(cases) - 0.3)
+    axes.set_xlim(left=least)
+    axes.set_yticks(range(len(cases)), ticks, fontsize=8.5)
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: f"{v:g}"))
     axes.grid(False, axis="y")
     axes.set_xlabel(
@@ -196,7 +205,8 @@ def where(found):
     machine = found["machine"]
     if machine["kind"] == "cuda":
         return machine["device"]
-    return f"{machine['device']}, {machine['threads']} threads"
+    threads = machine["threads"]
+    return f"{machine['device']}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 PLOTS = {

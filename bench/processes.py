@@ -10,7 +10,7 @@ import signal
 import time
 
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOAD = ["torch", "drsl_cuda", "bench.worker"]
+PRELOAD = ["torch", "drsl_cuda", "bench.serving"]
 
 
 class Workers:
@@ -54,7 +54,7 @@ class Workers:
         return "done", ""
 
     def _start(self):
-        from bench.worker import serve
+        from bench.serving import serve
 
         self.connection, theirs = CONTEXT.Pipe()
         self.process = CONTEXT.Process(target=serve, args=(theirs, self.settings), daemon=True)

@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from bench import contenders, machine, plan, results, worker
+from bench import contenders, machine, plan, results, serving
 from bench.processes import Workers
 
 FINISHED = ("measured", "wrong", "failed", "out of memory", "timed out", "died", "left out")
@@ -72,7 +72,7 @@ class Run:
         if self.found["rates"]:
             return
         self.show.note("what this machine does at best: copies, products")
-        job = {"case": None, "contender": worker.RATES, "losses": (), "patience": 120.0}
+        job = {"case": None, "contender": serving.RATES, "losses": (), "patience": 120.0}
         state, told = self.workers.run(job, lambda row: self.found.update(row))
         if not self.found["rates"]:
             self.show.warn(f"the rates of this machine were not measured: {state}, {told}")

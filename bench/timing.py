@@ -13,7 +13,7 @@ import torch
 
 WARM_UP, WARM_UP_SECONDS = 3, 0.5  # calls, or fewer if they take longer
 AT_LEAST, AT_MOST = 5, 400  # rounds
-LONG, VERY_LONG = 3.0, 12.0  # seconds a round takes, from which on three and one are enough
+LONG, VERY_LONG = 3.0, 60.0  # seconds a round takes, from which on three and one are enough
 
 
 class Timer:

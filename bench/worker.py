@@ -5,14 +5,7 @@ every loss of the job in turns. Rows go to the parent as they are ready, and so 
 which is all that is known of a job that dies.
 """
 
-import importlib
-import os
-import resource
-import signal
-import sys
 import time
-
-import torch
 
 from bench import (
     cases,
@@ -22,7 +15,6 @@ from bench import (
     gpu_figures,
     inputs,
     memory,
-    rates,
     validate,
 )
 from bench.steps import ours
@@ -34,9 +26,8 @@ TINY = {
     "scores": cases.scores(200, 10),
     "evaluation": cases.evaluation("tiny", 20, 200, 16),
 }
-RATES = "rates"  # in place of a contender: what the machine does
 BESIDE = "ours, beside"
-SLOW = 8.0  # seconds; a step that takes longer is timed in the call that is checked
+SLOW = 20.0  # seconds; a step that takes longer is timed in its first call, which is checked
 
 
 def out_of_memory(error):
@@ -63,7 +54,7 @@ class Job:
         self.timer = Timer(self.device)
         self.data = inputs.make(case, self.device, settings["seed"])
         self.rows, self.steps = {}, {}
-        self.slow = False
+        self.slow = None  # what the first call took, where that is to be enough
 
     def row(self, loss, **more):
         self.rows.setdefault(
@@ -94,16 +85,27 @@ class Job:
         self.at("the first call", loss)
         if self.contender.compiles:
             step.both()
-        start = time.perf_counter()
-        _, row["bytes"] = memory.peak(step.both, self.timer.on_gpu)
-        self.slow |= time.perf_counter() - start > SLOW
+        (value, pair), row["bytes"] = memory.peak(lambda: self.first(step), self.timer.on_gpu)
+        if sum(pair) > 1e3 * SLOW and len(self.losses) == 1:
+            self.slow = [pair]
         self.at("validation", loss)
-        check = validate.check(self.contender, step, self.case, loss, self.data)
+        check = validate.check(self.contender, step, value, self.case, loss, self.data)
         row["check"] = {**check.as_dict(), "told": check.told()}
         if not check.good:
             self.tell(("row", self.row(loss, state="wrong", told=check.told())))
             return
         self.steps[loss] = step
+
+    def first(self, step):
+        """What a call returns, and its milliseconds of (forward, backward)."""
+        start = time.perf_counter()
+        value = step.forward()
+        self.timer.wait()
+        middle = time.perf_counter()
+        if step.backward:
+            step.backward(value)
+        self.timer.wait()
+        return value, (1e3 * (middle - start), 1e3 * (time.perf_counter() - middle))
 
     def load_libraries(self, loss):
         """So that what a first call ever maps and keeps is not counted as this case's memory."""
@@ -115,8 +117,6 @@ class Job:
     def time(self):
         self.at("timing")
         floor = floor_steps.floor(self.case, self.data)
-        if not self.slow:
-            floor.both()
         extra = {}
         if self.contender.name == contenders.OURS and self.timer.on_gpu:
             for loss, step in self.steps.items():
@@ -125,7 +125,12 @@ class Job:
                     extra |= {f"{loss}, {name}": value for name, value in more.items()}
         steps = {contenders.FLOOR: floor, **self.beside(), **self.steps, **extra}
         seconds = self.settings["seconds"] * (1 + len(steps) / 4)
-        samples = self.timer.in_turns(steps, seconds, ready=self.slow)
+        if self.slow:
+            steps = {contenders.FLOOR: floor}
+        samples = self.timer.in_turns(steps, seconds, ready=bool(self.slow))
+        if self.slow:
+            first = samples[contenders.FLOOR][:1]
+            samples = {contenders.FLOOR: first, next(iter(self.steps)): self.slow}
         base = samples[contenders.FLOOR]
         if self.contender.name == contenders.OURS:
             self.tell(("row", self.floor_row(base)))
@@ -152,8 +157,6 @@ class Job:
             return {}
         (loss,) = self.steps
         step = ours(self.case, "drsl" if loss in cases.FAMILY else loss, self.data)
-        if not self.slow:
-            step.both()
         return {BESIDE: step}
 
     def cold_samples(self, seconds):
@@ -196,51 +199,3 @@ class Job:
             seconds = 1e-3 * ms["both"]["median"]
             found |= floors.reached(self.case, self.device, seconds, self.settings["rates"])
         return found
-
-
-def confine(settings):
-    """Limits of this process: memory, and a clock of its own if the parent is gone."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(int(settings["patience"]) + 60)
-    if settings["memory"] and settings["device"] == "cpu":
-        held = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        limit = int(held + settings["memory"])
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    log = os.open(settings["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-
-
-def run_job(tell, case, name, losses, settings):
-    if name == RATES:
-        return tell(("row", {"rates": rates.measure(settings["device"], settings["seconds"])}))
-    torch.set_float32_matmul_precision(case.precision)
-    contender = contenders.load()[name]
-    Job(tell, case, contender, losses, settings).run()
-
-
-def serve(connection, settings):
-    """Jobs from the parent, until it hangs up."""
-    confine(settings)
-    os.environ.update(settings["environment"])
-    if settings["threads"]:
-        torch.set_num_threads(settings["threads"])
-    for module in settings["modules"]:
-        importlib.import_module(module)
-    while True:
-        try:
-            job = connection.recv()
-        except EOFError:
-            return
-        signal.alarm(int(job["patience"]) + 60)
-        try:
-            run_job(connection.send, cases.BY_NAME.get(job["case"]), job["contender"],
-                    job["losses"], {**settings, **job})  # fmt: skip
-        except Exception as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-            connection.send(("failed", failure(error, settings["memory"])))
-        if settings["device"] == "cuda":
-            torch.cuda.empty_cache()
-        connection.send(("done", None))

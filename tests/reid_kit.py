@@ -1,9 +1,11 @@
 """A small data set for the example's trainer, made of random colours, and what its tests share."""
 
+import json
 from dataclasses import dataclass
 
 import torch
 
+from training import checkpoint
 from training.log import TIMES
 from training.loop import Trainer
 from training.settings import Settings
@@ -70,7 +72,24 @@ def trained(folder=None, of=None, **changes):
 
 def numbers(records):
     """Records without what the clock says."""
-    return [{k: v for k, v in record.items() if k not in TIMES} for record in records]
+    return without_clock(records)
+
+
+def without_clock(value):
+    """A state without what the clock says."""
+    if isinstance(value, dict):
+        dropped = (*TIMES, "loss_seconds")
+        return {key: without_clock(one) for key, one in value.items() if key not in dropped}
+    return [without_clock(one) for one in value] if isinstance(value, list) else value
+
+
+def state(folder):
+    return without_clock(checkpoint.load(folder / "last.pt"))
+
+
+def lines(folder):
+    """The records of its log."""
+    return [json.loads(one) for one in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def same_state(one, other, path="state"):

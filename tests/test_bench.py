@@ -109,7 +109,9 @@ def test_clustered_features_lie_around_their_centres():
 
 
 def checked(case, loss):
-    return validate.ours(case, loss, inputs.make(case, "cpu", 3))
+    data = inputs.make(case, "cpu", 3)
+    step = steps.ours(case, loss, data)
+    return validate.ours(step, step.both(), case, loss, data)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,8 @@ def test_another_loss_has_to_be_finite_and_to_have_a_gradient():
     data = inputs.make(SMALL, "cpu", 0)
     for call, good in ((lambda x: x.square().sum(), True), (lambda x: x.log().sum(), False),
                        (lambda x: (0 * x).sum(), False)):  # fmt: skip
-        assert validate.looked_at(steps.Step(call, [data.x])).good is good
+        step = steps.Step(call, [data.x])
+        assert validate.looked_at(step, step.both()).good is good
 
 
 def test_peers_are_right_where_they_compute_the_same():
@@ -170,7 +173,8 @@ def test_peers_are_right_where_they_compute_the_same():
         for contender in table.values():
             if contender.name.startswith("pml-") and case.kind in contender.kinds:
                 step = contender.build(case, contender.losses[0], data)
-                check = validate.check(contender, step, case, contender.losses[0], data)
+                value = step.both()
+                check = validate.check(contender, step, value, case, contender.losses[0], data)
                 assert check.good, (contender.name, case.title, check.told())
 
 
@@ -217,6 +221,10 @@ def test_what_was_too_much_is_not_tried_where_there_is_more():
     assert reason("256x4x512", "reference") is None  # smaller
     assert reason("4096x4x512", "keops") is None  # it failed, which says nothing of size
     assert reason("4096x4x512", "ours") is None
+    rows[:] = [bench_kit.measured("256x4x512", "drsl", "reference", 500, 9.0)]
+    left_out, told = reason("4096x4x512", "reference")  # 256 times as many pairs
+    assert (left_out, told) == ("left out", "about 128 s a call, by its time at (256, 4, 512)")
+    assert reason("64x4x512", "reference") is None
 
 
 def test_ours_comes_first_and_what_takes_minutes_last():

@@ -1,8 +1,11 @@
 """The example's augmentation: what it does, and that nothing but seed, epoch and image decides."""
 
+import pytest
 import torch
 
 from training.augment import augmented
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def images(n, size=(24, 12), seed=0):

@@ -12,12 +12,14 @@ from reid_kit import fake, trained
 from training import evaluation, features
 from training.log import METRICS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, one_thread):
     """A folder with a trained model, the trainer, and a file of its features."""
     folder = tmp_path_factory.mktemp("run")
-    trainer = trained(folder, data="fake", epochs=2)
+    trainer = trained(folder, data="fake", epochs=2, id_loss=True)
     features.save_features(folder / "f.npz", features.of_data(trainer.model, fake()))
     return folder, trainer
 

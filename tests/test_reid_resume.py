@@ -1,6 +1,5 @@
 """A run that was cut off, however, comes out as one that was not: the same bits."""
 
-import json
 import os
 import random
 import resource
@@ -13,23 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from reid_kit import fake, numbers, same_state, settings, trained
-from training import checkpoint, log
+from reid_kit import fake, lines, numbers, same_state, settings, state, trained, without_clock
+from training import checkpoint
 from training.checkpoint import WriteError
 from training.interrupt import Interrupt, Stopped
 from training.loop import Trainer
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "reid"
-CLOCK = (*log.TIMES, "loss_seconds")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Quick on a busy machine, and children that are forked need no threads of the parent."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Chancy(torch.nn.Module):
@@ -50,28 +40,11 @@ def network():
     return Chancy(10, model.build("small", classes=10))
 
 
-def without_clock(value):
-    if isinstance(value, dict):
-        return {k: without_clock(v) for k, v in value.items() if k not in CLOCK}
-    return [without_clock(v) for v in value] if isinstance(value, list) else value
-
-
-def state(folder):
-    return without_clock(checkpoint.load(folder / "last.pt"))
-
-
-def lines(folder):
-    return [json.loads(one) for one in (folder / "log.jsonl").read_text().splitlines()]
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, one_thread):
     """A run of four epochs of five steps that nothing disturbed."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole")
     trained(folder, network=network(), epochs=4, id_loss=True)
-    torch.set_num_threads(threads)
     return folder
 
 
@@ -139,7 +112,7 @@ def test_interrupted_between_epochs(whole, tmp_path):
         if record["epoch"] == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Stopped, match="stopped after epoch 3: --resume goes on from there"):
+    with pytest.raises(Stopped, match=r"last.pt is saved: --resume goes on from there"):
         trained(tmp_path, network=network(), epochs=4, id_loss=True, callbacks=[press])
     go_on(tmp_path)
     same_run(tmp_path, whole)
@@ -208,7 +181,7 @@ def test_the_second_signal_ends_at_once():
         "with Interrupt() as i:\n"
         "    os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)\n"
         "    assert i.asked\n"
-        "    time.sleep(1.1)\n"
+        "    time.sleep(0.4)\n"
         "    os.kill(os.getpid(), signal.SIGINT); print('still here')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -242,3 +215,26 @@ def test_a_full_disk(tmp_path):
     assert "the one written before is intact" in message
     assert (tmp_path / "last.pt").read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_is_no_state_is_refused(whole, tmp_path):
+    def attempt(data):
+        (tmp_path / "last.pt").write_bytes(data)
+        Trainer(fake(), settings(), tmp_path, resume=True, quiet=True)
+
+    saved = (whole / "last.pt").read_bytes()
+    with pytest.raises(ValueError, match=r"last.pt cannot be read as a file of tensors"):
+        attempt(saved[: len(saved) // 2])
+    with pytest.raises(ValueError, match=r"last.pt lacks ranks, optimizer, .* no state to go on"):
+        attempt((whole / "best.pt").read_bytes())
+
+
+def test_other_threads_are_told(tmp_path, capsys):
+    trained(tmp_path, epochs=1)
+    saved = checkpoint.load(tmp_path / "last.pt")
+    saved.pop("format")
+    checkpoint.save(tmp_path / "last.pt", {**saved, "threads": 5})
+    Trainer(fake(), settings(epochs=1), tmp_path, resume=True)
+    err = capsys.readouterr().err
+    assert "warning: threads was 5 and is 1: numbers may differ in their last digits" in err
+    assert "going on from" in err and "1 epochs, 0 steps" in err

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from training.sampler import IdentitySampler
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 COUNTS = st.lists(st.integers(1, 9), min_size=1, max_size=12)  # images of each identity
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 4))  # P, K
 

@@ -9,20 +9,13 @@ import pytest
 import torch
 
 from reid_kit import Data, Images, fake, numbers, settings, split, trained
-from training import losses, step
+from training import loop, losses, step
 from training.log import METRICS, Log, summary
 from training.loop import Trainer
 from training.schedule import learning_rate
 from training.step import NotFinite
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Quick on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("loss", losses.NAMES)
@@ -180,6 +173,25 @@ def test_a_loss_that_is_not_finite_ends_training(tmp_path, broken):
         t.isfinite().all()
         for t in torch.load(tmp_path / "last.pt", weights_only=True)["model"].values()
     )
+
+
+def test_looking_less_often_changes_nothing(monkeypatch, tmp_path):
+    """As on a GPU, where the host reads the numbers of several steps at once."""
+    every_step = trained().records
+    monkeypatch.setitem(loop._LOOK, "cpu", 3)
+    assert numbers(trained().records) == numbers(every_step)
+    trainer = Trainer(fake(), settings(), tmp_path, quiet=True)
+    plain, done = trainer.step.forward, []
+
+    def forward(images, *labels):
+        done.append(1)
+        parts, pairs = plain(images, *labels)
+        return ({**parts, "drsl": torch.tensor(math.nan)} if len(done) == 4 else parts), pairs
+
+    trainer.step.forward = forward
+    with pytest.raises(NotFinite, match="drsl is not finite at step 4 of epoch 1"):
+        trainer.run()
+    assert len(done) == 5 and not (tmp_path / "last.pt").exists()
 
 
 def test_weights_that_are_not_finite_are_not_saved():

@@ -5,6 +5,8 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+import torch
+
 from training import losses, ranks
 from training.checkpoint import WriteError
 from training.interrupt import Stopped
@@ -24,6 +26,7 @@ HELP = {
     "id_loss": "cross-entropy of the identities behind the neck as well",
     "id_weight": "of the identity loss",
     "label_smoothing": "of the identity loss",
+    "epochs": "times that every image comes up, at least",
     "per_batch": "identities in a batch of one process",
     "per_identity": "images of each",
     "augment": "flip, shift and erase",
@@ -70,6 +73,7 @@ def parser():
     result.add_argument(
         "--resume", action="store_true", help="go on from OUT/last.pt if there is one"
     )
+    result.add_argument("--threads", type=int, metavar="X", help="of the CPU (torch's choice)")
     result.add_argument("--device", default="auto", help="auto, cpu, cuda (auto)")
     return result
 
@@ -103,9 +107,12 @@ def settings_of(given):
 
 def main(given=None):
     """Exit status: 0, 1 where training had to end, 2 for what was asked wrongly, 130 after Ctrl-C."""
-    device = None
     try:
         settings, arguments = settings_of(given)
+        if arguments.threads is not None:
+            if arguments.threads < 1:
+                raise ValueError(f"--threads must be at least 1, got {arguments.threads}")
+            torch.set_num_threads(arguments.threads)
         device = ranks.device_of(arguments.device)
         ranks.join(device)
         import data
@@ -122,7 +129,8 @@ def main(given=None):
     try:
         trainer.run()
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if trainer.ranks.first:
+            print(stopped, file=sys.stderr)
         return 130
     except (WriteError, NotFinite) as error:
         print(f"train.py: {error}", file=sys.stderr)

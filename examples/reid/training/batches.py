@@ -29,7 +29,7 @@ def loader(split, sampler, workers):
         batch_sampler=sampler,
         collate_fn=_as_it_is,
         num_workers=workers,
-        worker_init_fn=_hear_no_signal,
+        worker_init_fn=_hear_no_ctrl_c,
         generator=torch.Generator(),  # its own: the loader draws a number for its workers
         pin_memory=torch.cuda.is_available(),
     )
@@ -47,6 +47,7 @@ def _as_it_is(batch):
     return batch
 
 
-def _hear_no_signal(worker):
-    """Ctrl-C is for the process that trains."""
+def _hear_no_ctrl_c(worker):
+    """Ctrl-C is for the process that trains, whose handlers a worker begins with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

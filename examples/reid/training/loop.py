@@ -14,7 +14,7 @@ from training.meter import Meter
 from training.ranks import Ranks, device_of
 from training.sampler import IdentitySampler
 from training.schedule import learning_rate
-from training.step import Step, optimizer_of, refuse_broken, refuse_not_finite
+from training.step import NotFinite, Step, optimizer_of, refuse_broken, refuse_not_finite
 
 _LOOK = {
     "cpu": 1,
@@ -64,9 +64,10 @@ class Trainer:
     def _build(self, network):
         settings, train = self.settings, self.data.train
         identities, self.labels = train.identities.unique(return_inverse=True)
-        self.classes, self.size = len(identities), tuple(train[0].shape[-2:])
-        if self.classes < 2:
-            raise ValueError(f"train must have two identities or more, got {self.classes}")
+        if len(identities) < 2:
+            raise ValueError(f"train must have two identities or more, got {len(identities)}")
+        self.classes = len(identities) if settings.id_loss else None
+        self.size = tuple(train[0].shape[-2:])
         self.fingerprint = state.fingerprint(self.data)
         self.sampler = IdentitySampler(
             train.identities, settings.per_batch, settings.per_identity, seed=settings.seed,
@@ -78,8 +79,6 @@ class Trainer:
                 settings.model, classes=self.classes, weights=settings.weights, size=self.size
             )
         self.model = network.to(self.device).train()
-        if hasattr(network, "train_classifier"):
-            network.train_classifier(settings.id_loss)
         whole = self.model
         if self.ranks.size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
@@ -96,8 +95,11 @@ class Trainer:
         """Trains to the end of the epochs or of the time; one record an epoch, earlier ones included."""
         log = Log(self.folder, self.records) if self.folder and self.ranks.first else None
         try:
-            with Interrupt() as self.interrupt:
-                while self.epochs_done < self.settings.epochs and not self._late():
+            with Interrupt(quiet=not self.ranks.first) as self.interrupt:
+                # an epoch that was begun is ended, if only with a step and its record
+                while self.epochs_done < self.settings.epochs and (
+                    self.meter.steps or not self._late()
+                ):
                     self._train_epoch()
                     self._end_epoch(log)
         finally:
@@ -109,8 +111,13 @@ class Trainer:
         """{"mAP", "mINP", "rank1", "rank5", "rank10"} of the model as it is, on every rank."""
         found = None
         if self.ranks.first:
-            with rng.untouched(self.device):
-                found = evaluation.evaluate(self.model, self.data, workers=self.settings.workers)
+            try:
+                with rng.untouched(self.device):
+                    found = evaluation.evaluate(
+                        self.model, self.data, workers=self.settings.workers
+                    )
+            except ValueError as error:
+                raise NotFinite(f"evaluation after epoch {self.epochs_done}: {error}") from error
         return self.ranks.from_first(found)
 
     def _late(self):
@@ -140,7 +147,9 @@ class Trainer:
             if not unread:
                 started = self._clock(started)
                 if self.asked:
-                    self._stop()
+                    if self.folder:
+                        self._save()
+                    raise self._stopped()
                 if self._late():
                     break
         self._read(unread)
@@ -170,36 +179,47 @@ class Trainer:
         )  # fmt: skip
         return now
 
-    def _stop(self):
-        """Saves in the middle of an epoch and leaves."""
+    def _stopped(self):
         self.bar.clear()
-        if self.folder:
-            self._save()
-            raise Stopped(
-                f"stopped; {self.folder / state.LAST} is saved: --resume goes on from there"
-            )
-        raise Stopped("stopped; without a folder nothing is saved")
+        if self.folder is None:
+            return Stopped("stopped; without a folder nothing is saved")
+        return Stopped(f"stopped; {self.folder / state.LAST} is saved: --resume goes on from there")
 
     def _end_epoch(self, log):
         refuse_broken(self.model, self.epochs_done + 1)
-        meter, settings = self.meter, self.settings
         self.epochs_done += 1
-        final = self.epochs_done == settings.epochs or self._late()
+        final = self.epochs_done == self.settings.epochs or self._late()
+        record = self._record(final)
+        self.records.append(record)
+        self.meter = Meter()
+        self.sampler.set_epoch(self.epochs_done)
+        self._keep(record, log)
+        self._say(summary(record, self.settings.epochs))
+        with rng.untouched(self.device):
+            for callback in self.callbacks if self.ranks.first else ():
+                callback(record, self.model)
+        self.model.train()
+        if not final and self.ranks.from_first(self.interrupt.asked):
+            raise self._stopped()
+
+    def _record(self, final):
+        """What there is to say of the epoch that was trained, the same on all ranks."""
+        meter, every = self.meter, self.settings.evaluate_every
         record = {
             "epoch": self.epochs_done, "steps": meter.steps, "images": meter.images,
-            "lr": self.optimizer.param_groups[0]["lr"], "terms": meter.means(),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "terms": self.ranks.mean(meter.means(), self.device),
             "seconds": meter.seconds, "images_per_second": meter.rate, "loss_share": meter.share,
             "elapsed": self.elapsed,
         }  # fmt: skip
-        every = settings.evaluate_every
         if final or (every and self.epochs_done % every == 0):
             start = time.perf_counter()
             record |= self.evaluate()
             record["evaluation_seconds"] = time.perf_counter() - start
-        record = self.ranks.from_first(record)  # times differ
-        self.records.append(record)
-        self.meter = Meter()
-        self.sampler.set_epoch(self.epochs_done)
+        return self.ranks.from_first(record)  # times differ
+
+    def _keep(self, record, log):
+        """The log, the best model, the state; in this order, so that a state's epoch has the others."""
         better = "mAP" in record and (self.best is None or record["mAP"] > self.best["mAP"])
         if better:
             self.best = record
@@ -209,13 +229,6 @@ class Trainer:
             if better and self.ranks.first:
                 state.save_best(self, self.folder / state.BEST, record)
             self._save()
-        self._say(summary(record, settings.epochs))
-        with rng.untouched(self.device):
-            for callback in self.callbacks if self.ranks.first else ():
-                callback(record, self.model)
-        self.model.train()
-        if not final and self.ranks.from_first(self.interrupt.asked):
-            raise Stopped(f"stopped after epoch {self.epochs_done}: --resume goes on from there")
 
     def _save(self):
         saved = state.capture(self)

@@ -61,7 +61,8 @@ def build(name, *, id_loss=False, loss_weight=1.0, id_weight=1.0, smoothing=0.1,
             loss, named = ranking(output.embedding, identities), {}
         total, parts = loss_weight * loss, {name: loss, **named}
         if id_loss:
-            parts["id"] = F.cross_entropy(output.logits.float(), classes, label_smoothing=smoothing)
+            logits = output.logits.to(torch.promote_types(output.logits.dtype, torch.float32))
+            parts["id"] = F.cross_entropy(logits, classes, label_smoothing=smoothing)
             total = total + id_weight * parts["id"]
         return Terms(total, {key: torch.detach(value) for key, value in parts.items()})
 

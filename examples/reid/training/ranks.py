@@ -53,6 +53,14 @@ class Ranks:
         dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return tensor.tolist()
 
+    def mean(self, named, device):
+        """The mean of each named number over the ranks, which have the same names."""
+        if self.size == 1:
+            return named
+        tensor = torch.tensor(list(named.values()), dtype=torch.float64, device=device)
+        dist.all_reduce(tensor)
+        return dict(zip(named, (tensor / self.size).tolist(), strict=True))
+
     def from_first(self, value):
         """Rank 0's value, a plain thing, on every rank."""
         if self.size == 1:

@@ -59,7 +59,9 @@ class Settings:
                 _whole(name, getattr(self, name), 1)
         for name in ("epochs", "per_batch", "per_identity"):
             _whole(name, getattr(self, name), 1)
-        for name in ("seed", "data_seed", "workers", "evaluate_every"):
+        for name in ("seed", "data_seed"):
+            _whole(name, getattr(self, name), 0, 2**62)
+        for name in ("workers", "evaluate_every"):
             _whole(name, getattr(self, name), 0)
         for name in ("loss_weight", "id_weight", "weight_decay", "warmup"):
             _number(name, getattr(self, name), 0.0)
@@ -96,11 +98,13 @@ class Settings:
         ]
 
 
-def _whole(name, value, least):
+def _whole(name, value, least, most=math.inf):
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
 
 
 def _number(name, value, least, above=False, most=math.inf):

@@ -32,7 +32,7 @@ def fingerprint(data):
 
 
 def capture(trainer):
-    """Called on every rank at the same step. Tensors and plain types."""
+    """Called on every rank at the same step. Tensors and plain types; rng and meters of all ranks."""
     return {
         "settings": trainer.settings.to_dict(),
         "data": trainer.fingerprint,
@@ -46,12 +46,12 @@ def capture(trainer):
         "scaler": trainer.step.scaler.state_dict(),
         "sampler": trainer.sampler.state_dict(position=trainer.meter.steps),
         "rng": trainer.ranks.all(rng.state(trainer.device)),
+        "meters": trainer.ranks.all(trainer.meter.state_dict()),
         "progress": {
             "epochs": trainer.epochs_done,
             "elapsed": trainer.elapsed,
             "best": trainer.best,
             "records": trainer.records,
-            "meter": trainer.meter.state_dict(),
         },
     }
 
@@ -75,7 +75,7 @@ def restore(trainer, path):
     progress = saved["progress"]
     trainer.epochs_done, trainer.elapsed = progress["epochs"], progress["elapsed"]
     trainer.best, trainer.records = progress["best"], progress["records"]
-    trainer.meter.load_state_dict(progress["meter"])
+    trainer.meter.load_state_dict(saved["meters"][trainer.ranks.rank])
     return [
         f"{name} was {was!r} and is {now!r}: numbers may differ in their last digits"
         for name, was, now in (
