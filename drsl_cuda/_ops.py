@@ -53,12 +53,23 @@ def tf32(x):
     )
 
 
+def on_one_device(first, *others):
+    """Called for tensors without numbers only. A call that has some with numbers comes here as well, and
+    must not be given results that nobody computed."""
+    for other in others:
+        if other is not None and other.device != first.device:
+            raise RuntimeError(
+                f"drsl: all tensors must be on one device, got {first.device} and {other.device}"
+            )
+
+
 def _columns(x, gallery):
     return x.shape[-2] if gallery is None else gallery.shape[-2]
 
 
 @torch.library.register_fake("drsl::pairwise")
 def _(x, gallery, tf32=False):
+    on_one_device(x, gallery)
     shape = (*x.shape[:-1], _columns(x, gallery))
     dtype = accumulation(x.dtype)
     return x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
@@ -66,6 +77,7 @@ def _(x, gallery, tf32=False):
 
 @torch.library.register_fake("drsl::rank_sort")
 def _(distance, cosine, labels, gallery_labels, self_index, exclude, loss, params):
+    on_one_device(distance, cosine, labels, gallery_labels, self_index, exclude)
     rows = distance.shape[:-1]
     return (
         distance.new_empty(rows),
@@ -77,6 +89,7 @@ def _(distance, cosine, labels, gallery_labels, self_index, exclude, loss, param
 
 @torch.library.register_fake("drsl::redistribute")
 def _(grad_distance, grad_cosine, distance, cosine, x, gallery, tf32=False):
+    on_one_device(x, gallery, grad_distance, grad_cosine, distance, cosine)
     return _gradients(x, gallery, True, True, x.dtype)
 
 
@@ -105,6 +118,7 @@ def _(
     grad_gallery,
     tf32=False,
 ):
+    on_one_device(x, labels, gallery, gallery_labels, self_index, exclude, row_weight)
     shape = x.shape[:-1] if reduction == NONE else ()
     dtype = accumulation(x.dtype)
     return (
@@ -121,12 +135,14 @@ def _scores(rows):
 
 
 @torch.library.register_fake("drsl::match_tiles")
-def _(x_operand, *_):
+def _(x_operand, *others):
+    on_one_device(x_operand, *others[:11])  # then numbers
     return _scores(x_operand)
 
 
 @torch.library.register_fake("drsl::match_rows")
-def _(gram, *_):
+def _(gram, *others):
+    on_one_device(gram, *others[:-1])  # on_grid
     return _scores(gram)
 
 

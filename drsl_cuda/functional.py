@@ -3,6 +3,8 @@
 Every function checks its arguments, then runs natively or through drsl_cuda.reference.
 """
 
+import torch
+
 from drsl_cuda import _check, _ops, _scores, reference
 from drsl_cuda._backend import BACKENDS, runs_natively
 from drsl_cuda._embedding_losses import (
@@ -51,8 +53,7 @@ def rank_sort_loss(scores, targets, delta=0.5, *, backend="auto"):
     Each of the two has a gradient of its own. Results are 0-dim, or [S], in float32 for half
     precision scores. Without positives they are 0; a NaN or +inf that takes part makes them NaN.
     """
-    delta = _check.number("delta", delta, low=0.0)
-    scores, targets = _check.score_problem(scores, targets)
+    scores, targets, delta = _scores_and_width(scores, targets, delta)
     if not runs_natively(_ops.RANK_SORT_LOSS, scores.device.type, backend):
         return reference.rank_sort_loss(scores, targets, delta)
     return _scores.rank_sort_loss(scores, targets, delta)
@@ -64,9 +65,8 @@ def ap_loss(scores, targets, delta=1.0, interpolated=True, *, backend="auto"):
     interpolated: precision never falls from a positive to one that ranks lower, as in the authors'
     code. All else is as in rank_sort_loss.
     """
-    delta = _check.number("delta", delta, low=0.0)
     _check.flag("interpolated", interpolated)
-    scores, targets = _check.score_problem(scores, targets)
+    scores, targets, delta = _scores_and_width(scores, targets, delta)
     if not runs_natively(_ops.AP_LOSS, scores.device.type, backend):
         return reference.ap_loss(scores, targets, delta, interpolated)
     return _scores.ap_loss(scores, targets, delta, interpolated)
@@ -83,9 +83,15 @@ def alrp_loss(scores, targets, regression_losses, delta=1.0, *, backend="auto"):
     columns and then -1. No gradient goes to regression_losses or comes from rank and order. All
     else is as in rank_sort_loss.
     """
-    delta = _check.number("delta", delta, low=0.0)
-    scores, targets = _check.score_problem(scores, targets)
+    scores, targets, delta = _scores_and_width(scores, targets, delta)
     regression_losses = _check.regression_losses(regression_losses, scores, targets)
     if not runs_natively(_ops.ALRP_LOSS, scores.device.type, backend):
         return reference.alrp_loss(scores, targets, regression_losses, delta)
     return _scores.alrp_loss(scores, targets, regression_losses, delta)
+
+
+def _scores_and_width(scores, targets, delta):
+    """Checked. No ramp is narrower than the smallest normal number: its slope would not be one."""
+    delta = _check.number("delta", delta, low=0.0)
+    scores, targets = _check.score_problem(scores, targets)
+    return scores, targets, max(delta, torch.finfo(scores.dtype).tiny) if delta else delta

@@ -54,7 +54,8 @@ def redistribute(grad_distance, grad_cosine, x, gallery=None, accumulation="floa
         r_zero = counts_as_zero(r, accumulation)
         for q in range(len(x)):
             k = np.flatnonzero((grad_distance[q] != 0) & (distance[q] != 0))
-            pull = (grad_distance[q, k] / distance[q, k])[:, None] * (x[q] - r[k])
+            towards = (x[q] - r[k]) / distance[q, k, None]
+            pull = grad_distance[q, k, None] * towards
             grad_x[q] += pull.sum(axis=0)
             grad_r[k] -= pull
             k = np.flatnonzero((grad_cosine[q] != 0) & ~r_zero)

@@ -1,11 +1,11 @@
-// The operators of the evaluation on a CPU: tensors in, tensors out.
+// The operators of the evaluation on a CPU: tensors in, tensors out. Arguments that do not fit are refused
+// here; numbers that are not finite only give results without meaning.
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
 
 #include <algorithm>
 #include <limits>
+#include <new>
+#include <stdexcept>
 #include <tuple>
 #include <vector>
 
@@ -13,12 +13,11 @@
 #include "cpu/match_rows.h"
 #include "cpu/match_tiles.h"
 #include "cpu/matches.h"
+#include "engine/tensors.h"
 
 namespace drsl {
 namespace {
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 constexpr auto kFloat = ScalarType::Float, kDouble = ScalarType::Double, kInt = ScalarType::Int,
                kLong = ScalarType::Long;
 
@@ -27,7 +26,7 @@ Tensor checked(const char* name, const Tensor& t, ScalarType type, std::vector<i
   bool fits = t.is_cpu() && t.scalar_type() == type && t.dim() == int64_t(shape.size());
   for (size_t i = 0; fits && i < shape.size(); ++i) fits = t.size(int64_t(i)) == shape[i];
   STD_TORCH_CHECK(fits, "drsl: ", name, " does not fit x and gallery in device, dtype or shape");
-  return torch::stable::contiguous(t);
+  return contiguous(name, t);
 }
 
 template <class T>
@@ -48,17 +47,15 @@ void check_range(const char* name, const Tensor& t, int64_t low, int64_t high) {
                     high);
 }
 
-void check_entries(int64_t entries) {
-  STD_TORCH_CHECK(entries < std::numeric_limits<int32_t>::max() - 64,
-                  "drsl: too many entries: ", entries);
-}
-
 void check_features(const Tensor& x, const Tensor& gallery) {
   STD_TORCH_CHECK(x.is_cpu() && x.dim() == 2 && gallery.dim() == 2,
                   "drsl: x must be [B, D] and gallery [G, D], on the CPU");
   STD_TORCH_CHECK(x.scalar_type() == kFloat || x.scalar_type() == kDouble,
                   "drsl: x must be float32 or float64");
-  check_entries(gallery.size(0));
+  STD_TORCH_CHECK(x.size(1) >= 1, "drsl: x must have rows of at least one number");
+  constexpr int64_t most = std::numeric_limits<int32_t>::max() - 64;
+  STD_TORCH_CHECK(x.size(0) < most && gallery.size(0) < most,
+                  "drsl: too many queries or entries: ", x.size(0), " and ", gallery.size(0));
 }
 
 // f(float{}) or f(double{}), as the features are.
@@ -97,10 +94,20 @@ struct IdentityTensors {
   }
 };
 
-std::tuple<Tensor, Tensor, Tensor> as_tensors(const std::vector<Scores>& scores) {
-  const auto B = int64_t(scores.size());
-  const Tensor ap = torch::stable::empty({B}, kDouble), inp = torch::stable::empty({B}, kDouble),
-               first = torch::stable::empty({B}, kLong);
+// What f writes for B queries, or an error that speaks of memory.
+template <class F>
+std::tuple<Tensor, Tensor, Tensor> scores_from(int64_t B, int64_t G, const F& f) {
+  const auto no_memory = [] { STD_TORCH_CHECK(false, "drsl: no memory for what threads work in"); };
+  std::vector<Scores> scores;
+  try {
+    scores.assign(size_t(B), scores_of(nullptr, 0));
+    if (B > 0 && G > 0) f(scores.data());
+  } catch (const std::bad_alloc&) {
+    no_memory();
+  } catch (const std::length_error&) {
+    no_memory();
+  }
+  const Tensor ap = empty({B}, kDouble), inp = empty({B}, kDouble), first = empty({B}, kLong);
   for (int64_t q = 0; q < B; ++q) {
     out<double>(ap)[q] = scores[size_t(q)].ap;
     out<double>(inp)[q] = scores[size_t(q)].inp;
@@ -125,10 +132,9 @@ std::tuple<Tensor, Tensor, Tensor> match_tiles_op(
   check_features(x, gallery);
   const int64_t B = x.size(0), D = x.size(1), G = gallery.size(0);
   const ScalarType type = x.scalar_type();
-  STD_TORCH_CHECK(height >= 1 && width >= 1, "drsl: a tile must have height and width");
-  STD_TORCH_CHECK(D >= 1 && parts >= 1 && parts <= D, "drsl: parts must be in 1 .. D");
-  const int64_t part = (D + parts - 1) / parts;
-  parts = (D + part - 1) / part;  // none is empty
+  STD_TORCH_CHECK(height >= 1 && width >= 1, "drsl: height and width must be at least 1");
+  STD_TORCH_CHECK(parts >= 1 && parts <= D, "drsl: parts must be in 1 .. D");
+  parts = (D - 1) / ((D - 1) / parts + 1) + 1;  // none is empty
   height = std::min(height, std::max<int64_t>(B, 1));
   width = std::min(width, std::max<int64_t>(G, 1));
   x = checked("x", x, type, {B, D});
@@ -140,16 +146,16 @@ std::tuple<Tensor, Tensor, Tensor> match_tiles_op(
   check_first_equal(first_equal, width);
   const IdentityTensors identities(by_identity, begin, end, x_camera, gallery_camera, gallery_norm2,
                                    B, G);
-  std::vector<Scores> scores{size_t(B)};
-  by_type(x, [&](auto feature) {
-    using E = decltype(feature);
-    match_tiles(
-        Retrieval<E, E>{B, G, D, data<E>(x_operand), data<E>(operand), scale, on_grid, data<E>(x),
-                        data<E>(gallery), data<double>(x_norm2), data<double>(identities.norm2),
-                        data<int32_t>(first_equal), identities.view(), parts, height, width, limit},
-        scores.data());
+  return scores_from(B, G, [&](Scores* scores) {
+    by_type(x, [&](auto feature) {
+      using E = decltype(feature);
+      match_tiles(Retrieval<E, E>{B, G, D, data<E>(x_operand), data<E>(operand), scale, on_grid,
+                                  data<E>(x), data<E>(gallery), data<double>(x_norm2),
+                                  data<double>(identities.norm2), data<int32_t>(first_equal),
+                                  identities.view(), parts, height, width, limit},
+                  scores);
+    });
   });
-  return as_tensors(scores);
 }
 
 std::tuple<Tensor, Tensor, Tensor> match_rows_op(
@@ -166,24 +172,24 @@ std::tuple<Tensor, Tensor, Tensor> match_rows_op(
   check_range<int32_t>("first_equal", first_equal, 0, G - 1);
   const IdentityTensors identities(by_identity, begin, end, x_camera, gallery_camera, gallery_norm2,
                                    B, G);
-  std::vector<Scores> scores{size_t(B)};
-  by_type(x, [&](auto feature) {
-    using E = decltype(feature);
-    match_rows(WholeRows<E>{B, G, D, data<double>(gram), data<E>(x), data<E>(gallery),
-                            data<double>(x_norm2), data<double>(identities.norm2),
-                            data<int32_t>(first_equal), identities.view(), on_grid},
-               scores.data());
+  return scores_from(B, G, [&](Scores* scores) {
+    by_type(x, [&](auto feature) {
+      using E = decltype(feature);
+      match_rows(WholeRows<E>{B, G, D, data<double>(gram), data<E>(x), data<E>(gallery),
+                              data<double>(x_norm2), data<double>(identities.norm2),
+                              data<int32_t>(first_equal), identities.view(), on_grid},
+                 scores);
+    });
   });
-  return as_tensors(scores);
 }
 
 Tensor squared_lengths_op(Tensor rows) {
   STD_TORCH_CHECK(rows.is_cpu() && rows.dim() == 2, "drsl: rows must be [B, D], on the CPU");
   STD_TORCH_CHECK(rows.scalar_type() == kFloat || rows.scalar_type() == kDouble,
                   "drsl: rows must be float32 or float64");
-  rows = torch::stable::contiguous(rows);
+  rows = contiguous("rows", rows);
   const int64_t B = rows.size(0), D = rows.size(1);
-  const Tensor length2 = torch::stable::empty({B}, kDouble);
+  const Tensor length2 = empty({B}, kDouble);
   by_type(rows, [&](auto feature) {
     squared_lengths(data<decltype(feature)>(rows), B, D, out<double>(length2));
   });

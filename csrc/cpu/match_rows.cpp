@@ -80,7 +80,7 @@ class Row {
     for (const int32_t k : matches_) {
       const double low = lower_[size_t(k)], high = upper_[size_t(k)];
       off = std::max(off, 0.5 * (high - low) + 2 * bound.own);
-      ordered_.push_back({{0.5 * (low + high), k}, 0});
+      ordered_.push_back({{in_order(0.5 * (low + high)), k}, 0});
       if (all_.on_grid) value_[size_t(k)] = low;  // as good as the distance itself
     }
     set_matches(off);
@@ -97,8 +97,8 @@ class Row {
     for (size_t i = 0; i < n; ++i) {
       const double v = ordered_[i].place.value;
       matches_[i] = ordered_[i].place.column;
-      match_lower_[i] = all_.on_grid ? v : std::nextafter(v - off, -kInfinity);
-      match_upper_[i] = all_.on_grid ? v : std::nextafter(v + off, kInfinity);
+      match_lower_[i] = in_order(all_.on_grid ? v : std::nextafter(v - off, -kInfinity));
+      match_upper_[i] = in_order(all_.on_grid ? v : std::nextafter(v + off, kInfinity));
     }
     histogram_.resize(size);
     before_.assign(n, 0);
@@ -125,7 +125,7 @@ class Row {
       apart += half * size_t(match_upper_[apart + half - 1] < lower);
       behind += half * size_t(match_lower_[behind + half - 1] <= upper);
     }
-    return {apart, behind};
+    return {std::min(apart, matches_.size()), std::min(behind, matches_.size())};
   }
 
   // Entries close to a match, and the matches that they are close to, by their distances.
@@ -148,14 +148,14 @@ class Row {
     int64_t sum = 0;
     size_t next = 0;
     for (Match& match : ordered_) {
-      match.place.value = exact(match.place.column);
+      match.place.value = in_order(exact(match.place.column));
       while (next <= match.index) sum += counted[next++];
       before_[match.index] -= sum;
     }
     std::sort(ordered_.begin(), ordered_.end());
     counted.assign(ordered_.size() + 1, 0);
     for (const int32_t k : close_) {
-      const Match entry{{all_.on_grid ? lower_[size_t(k)] : exact(k), k}, 0};
+      const Match entry{{in_order(all_.on_grid ? lower_[size_t(k)] : exact(k)), k}, 0};
       const auto after = std::lower_bound(ordered_.begin(), ordered_.end(), entry);
       ++counted[size_t(after - ordered_.begin())];
     }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <vector>
 
@@ -144,8 +143,9 @@ class TileOfThread {
     const double off = bound.off(largest_), share = all_.on_grid ? 0 : kRounding;
     for (int64_t p = 0; p < n; ++p) {
       const double v = unit * value[p] - own2, reach = off + share * std::abs(v);
-      low_[size_t(p)] = T(v - reach);
-      high_[size_t(p)] = T(v + reach);
+      const auto i = size_t(p);
+      low_[i] = in_order(T(v - reach));
+      high_[i] = in_order(T(v + reach));
     }
   }
 
@@ -188,20 +188,12 @@ void match_tiles(const Retrieval<T, E>& all, Scores* out) {
   threads.reserve(size_t(tasks));
   for (int64_t t = 0; t < tasks; ++t) threads.emplace_back(all, matches, most, counts);
   std::atomic<int64_t> next = 0;  // whoever is free takes the next tile
-  std::vector<std::exception_ptr> failed{size_t(tasks)};
   for_tasks(tasks, tasks, 1, [&](int64_t t, int64_t, int64_t) {
-    try {
-      for (int64_t i; (i = next++) < tiles * bands;) {
-        const int64_t from = i / tiles * all.height;
-        threads[size_t(t)].run(from, std::min(all.queries, from + all.height),
-                               i % tiles * all.width);
-      }
-    } catch (...) {  // a product finds no memory
-      failed[size_t(t)] = std::current_exception();
+    for (int64_t i; (i = next++) < tiles * bands;) {
+      const int64_t from = i / tiles * all.height;
+      threads[size_t(t)].run(from, std::min(all.queries, from + all.height), i % tiles * all.width);
     }
   });
-  for (const auto& error : failed)
-    if (error) std::rethrow_exception(error);
 
   for (int64_t q = 0; q < all.queries; ++q) {
     const int64_t from = offset[size_t(q)], n = offset[size_t(q) + 1] - from;

@@ -57,7 +57,8 @@ void measure_matches(const Identities& identities, const E* x, const E* gallery,
       each_match(identities, q, [&](int32_t k) { columns.push_back(k); });
       std::copy_n(x + q * dim, dim, wide.begin());
       distances(wide.data(), gallery, columns, dim, values.data());
-      for (size_t i = 0; i < columns.size(); ++i) places.push_back({values[i], columns[i]});
+      for (size_t i = 0; i < columns.size(); ++i)
+        places.push_back({in_order(values[i]), columns[i]});
       std::sort(places.begin(), places.end());
       for (size_t i = 0; i < places.size(); ++i) {
         column[offset[q] + int64_t(i)] = places[i].column;

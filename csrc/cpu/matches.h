@@ -1,8 +1,17 @@
 #pragma once
 // A query's matches: who they are, how far away, and what their places say.
 #include <cstdint>
+#include <limits>
 
 namespace drsl {
+
+// Something that can be sorted, and that comes before what does not count: NaN and ∞ are what rows
+// give that are not finite.
+template <class T>
+T in_order(T v) {
+  constexpr T most = std::numeric_limits<T>::max();
+  return v < most ? v : most;
+}
 
 // Who may match whom.
 struct Identities {

@@ -51,7 +51,7 @@ DRSL_INLINE Close stand(const TileCounts<T>& row, int32_t k) {
     apart += int32_t(row.high[p] < row.values[k]);
     behind += int32_t(row.low[p] <= row.values[k]);
   }
-  return {k, apart, behind};
+  return {k, apart, std::max(apart, behind)};
 }
 
 // Every match against every entry, entries in registers.
@@ -109,7 +109,7 @@ struct Scale {
   }
   DRSL_INLINE T raw(T value) const {
     T t = (value - base) * inverse;
-    t = t < T(-1) ? T(-1) : t;
+    t = t > T(-1) ? t : T(-1);  // NaN too
     t = t > T(Buckets::kCount) ? T(Buckets::kCount) : t;
     return t + 1;
   }
@@ -124,7 +124,7 @@ DRSL_INLINE void flag(const TileCounts<T>& row, Scale<T> scale) {
   std::fill(std::begin(buckets.count), std::end(buckets.count), 0u);
   int32_t done = 0, first = scale(row.low[0]);
   for (int64_t p = 0; p < row.matches; ++p) {
-    const int32_t last = scale(row.high[p]),
+    const int32_t last = std::min(scale(row.high[p]), Buckets::kCount),
                   next = p + 1 < row.matches ? scale(row.low[p + 1]) : last + 1;
     // each bucket is written once: by the first match that reaches into it, and by the last
     for (int32_t c = std::max(first, done); c <= last; ++c) {

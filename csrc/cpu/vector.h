@@ -54,11 +54,11 @@ DRSL_INLINE double scaled_dot(const T* x, double a, const T* r, double b, int64_
       [=](int64_t k) DRSL_LAMBDA { return (double(x[k]) * a) * (double(r[k]) * b); });
 }
 
-// a x − b r, as a (x − r) + (a − b) r: exactly 0 for equal rows and scales, with fused
-// multiplication or without.
+// a x − b r: exactly 0 for equal rows and scales, with fused multiplication or without. x − r is
+// multiplied by the smaller scale, or it would drown a short row next to a long one.
 template <class V>
 DRSL_INLINE V scaled_difference(double a, V x, double b, V r) {
-  return a * (x - r) + (a - b) * r;
+  return a < b ? a * (x - r) + (a - b) * r : b * (x - r) + (a - b) * x;
 }
 
 // |a x − b r|²

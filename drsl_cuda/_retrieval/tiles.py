@@ -8,7 +8,9 @@ import torch
 from drsl_cuda import _ops
 from drsl_cuda._retrieval.lists import first_equal
 
-BLOCK = 512  # queries at a time, more if that leaves threads without work
+BLOCK = 512  # queries at a time, or several times as many:
+TILES = 32  # so many for a thread, as the last that ends is waited for,
+BLOCK_NUMBERS = 2**24  # but not more than these, which are copied
 HEIGHT = 512  # of a tile: queries. Fewer cost the library speed
 TILE_BYTES = 8 * 2**20  # products of a thread
 PART = 512  # terms of a float32 product that are added up in one go: the fewer, the less it is off
@@ -21,7 +23,8 @@ class Tiles:
         self.parts = 1 if double else -(-query.shape[1] // PART)
         self.height, self.width = self.shape()
         tiles = -(-gallery.shape[0] // self.width)
-        self.block = BLOCK * max(1, 4 * torch.get_num_threads() // tiles)
+        more = min(TILES * torch.get_num_threads() // tiles, BLOCK_NUMBERS // query[:BLOCK].numel())
+        self.block = BLOCK * max(1, more)
         self.norm2 = lists.listed(operands.gallery_norm2)
         self.first_equal = first_equal(gallery, operands.gallery_norm2, self.width)
 

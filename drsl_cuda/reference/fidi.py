@@ -62,13 +62,22 @@ def _pairs(p):
 
 def _sums(d, cosine, p, alpha, beta):
     """The sum over each query's pairs [..., B], and over its positive and negative ones [..., B, 2]."""
+    # Beyond the range of the type they are its last numbers: no 0 * inf.
+    limits = torch.finfo(d.dtype)
+    alpha, beta = min(alpha, limits.max / 4), min(max(beta, limits.tiny), limits.max / 4)
     # Beyond exp(-1000), which is 0 in every type, nothing changes, and beta d cannot overflow.
     scaled = (beta * d).clamp(max=1000)
     u, w = torch.exp(-scaled), -torch.expm1(-scaled)
+    # log(1 - w/alpha) and log(1 - (alpha-1) w/alpha), each where it keeps its digits.
     near = w < 0.5
-    far = torch.log((alpha - 1 + torch.where(near, 1, u)) / alpha)
-    first = torch.where(near, torch.log1p(-torch.where(near, w, 0) / alpha), far)
-    positive = -first - u * (scaled + torch.log1p(-(alpha - 1) / alpha * w))
+    small, rest = torch.where(near, w, 0), torch.where(near, 1, u)
+    first = torch.where(near, torch.log1p(-small / alpha), torch.log((alpha - 1 + rest) / alpha))
+    second = torch.where(
+        near,
+        torch.log1p(-(alpha - 1) / alpha * small),
+        torch.log(((alpha - 1) * rest + 1) / alpha),
+    )
+    positive = -first - u * (scaled + second)
     negative = u * math.log1p(1 / (alpha - 1))
     parts = [
         torch.where(p.positive, positive, 0).sum(-1),

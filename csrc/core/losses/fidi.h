@@ -34,10 +34,11 @@ struct Fidi {
   T more, inverse;  // α − 1, 1/α
   T scale;          // log(α / (α − 1))
 
+  // Parameters beyond the range of T act as its last numbers: 0 · ∞ must not come of them.
   Fidi(double alpha, double beta)
-      : beta(T(beta)),
-        more(T(alpha - 1)),
-        inverse(T(1 / alpha)),
+      : beta(T(beta < kLeast ? kLeast : beta < kMost ? beta : kMost)),
+        more(T(alpha < kMost ? alpha - 1 : kMost)),
+        inverse(T(alpha < kMost ? 1 / alpha : 1 / kMost)),
         scale(T(std::log(alpha / (alpha - 1)))) {}
 
   template <class V>
@@ -69,6 +70,9 @@ struct Fidi {
   DRSL_HD T total(T positive, T negative, T) const { return positive + negative; }
 
  private:
+  static constexpr double kLeast = std::numeric_limits<T>::min();
+  static constexpr double kMost = std::numeric_limits<T>::max() / 4;
+
   template <class V>
   static DRSL_HD Slope<V> scaled(Slope<V> s, T by) {
     return {s.value * by, s.slope * by};
