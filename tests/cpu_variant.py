@@ -21,14 +21,13 @@ def builder():
     return module
 
 
-def load(variant=VARIANT):
-    """The path of the library. It is built if need be."""
+def load(path=None):
+    """The library at that path, else VARIANT, which is built if need be."""
     import torch  # noqa: F401  its libraries are looked for by name
 
-    path = builder().build(variant)
+    path = path or builder().build(VARIANT)
     loader = importlib.machinery.ExtensionFileLoader("drsl_cuda._C", str(path))
     spec = importlib.util.spec_from_file_location("drsl_cuda._C", path, loader=loader)
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     sys.modules["drsl_cuda._C"] = module
-    return path

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import drsl_cuda  # noqa: F401  registers the operators
 from on_host_threads import OPERATORS
 from operator_calls import check, decode
 

@@ -23,7 +23,7 @@ KEPT = ROOT / "tests/operator_calls.txt"
 FOLDER = ROOT / "build/fuzz"
 CORPUS = FOLDER / "corpus"
 LONGEST = 96  # bytes
-INSIDE = "DRSL_FUZZ_INSIDE"  # set where the sanitizer is loaded
+INSIDE = "DRSL_FUZZ_LIBRARY"  # the library's path, set where the sanitizer is loaded
 
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
 
@@ -49,7 +49,7 @@ def start_inside(arguments):
     """This program once more, with the sanitizer's library loaded before everything else."""
     import build_cpu
 
-    build_cpu.build("fuzzer")
+    library = build_cpu.build("fuzzer")
     runtime = build_cpu.runtime(build_cpu.compiler("clang++"), "libclang_rt.asan-x86_64.so")
     options = {
         "LD_PRELOAD": runtime,
@@ -58,12 +58,19 @@ def start_inside(arguments):
         ":handle_abort=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "OMP_WAIT_POLICY": "passive",
-        INSIDE: "1",
+        INSIDE: str(library),
     }
     environment = os.environ | options
     os.execve(
         sys.executable, [sys.executable, str(Path(__file__).resolve()), *arguments], environment
     )
+
+
+def load():
+    import cpu_variant
+
+    cpu_variant.load(os.environ[INSIDE])
+    import drsl_cuda  # noqa: F401  registers what operators return
 
 
 def one_call(data):
@@ -78,10 +85,8 @@ def one_call(data):
 
 
 def fuzz(arguments):
-    import cpu_variant
-
-    library = ctypes.PyDLL(str(cpu_variant.load("fuzzer")))
-    import drsl_cuda  # noqa: F401  registers what operators return
+    load()
+    library = ctypes.PyDLL(os.environ[INSIDE])
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_ubyte), ctypes.c_size_t)
     def callback(data, size):
@@ -110,11 +115,7 @@ def main(arguments):
             fill_corpus()
         return start_inside(arguments)
     if arguments[:1] == ["--try"]:
-        import cpu_variant
-
-        cpu_variant.load("fuzzer")
-        import drsl_cuda  # noqa: F401
-
+        load()
         for text in arguments[1:]:
             print(*one_call(bytes.fromhex(text)))
         return None
