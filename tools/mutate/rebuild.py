@@ -43,10 +43,11 @@ def build(folder):
             compile_all(folder)
             built.write_text(text)
             continue
+        places = {place for place in places if left_out.get(place, 0) < 2}
+        if not places:
+            sys.exit("The library does not compile, and not because of a mutant: see build.log.")
         for place in places:
             left_out[place] = left_out.get(place, 0) + 1
-            if left_out[place] > 2:
-                sys.exit(f"{place} does not compile, and not because of a mutant: see build.log.")
         kept.write_text(json.dumps(sorted((*place, level) for place, level in left_out.items())))
         print(f"{len(left_out)} lines want constants", file=sys.stderr)
 
@@ -84,7 +85,7 @@ def lay_out(folder, left_out):
     setup = (ROOT / "setup.py").read_text()
     for was, now in CHANGED_FLAGS.items():
         if was not in setup:
-            sys.exit(f"setup.py has no {was} any more: mend tools/mutate/build.py.")
+            sys.exit(f"setup.py has no {was} any more: mend tools/mutate/rebuild.py.")
         setup = setup.replace(was, now)
     replace(folder / "setup.py", setup.encode())
     native = sorted(path for path in (folder / "csrc").rglob("*") if path.is_file())
@@ -135,8 +136,12 @@ def where_it_failed(log):
     place = re.compile(r"(csrc/(?:core|cpu)/[\w/.]+):(\d+):")
     places, asked = set(), None
     lines = log.splitlines()
-    first = [line for line in lines if "error" in line and "variable length array" in line]
-    for line in first or lines:  # the others may follow from these
+    errors = [line for line in lines if " error: " in line]
+    first = [
+        line for line in errors if "call to non-" in line
+    ]  # a literal that is to be a constant
+    first = first or [line for line in errors if "variable length array" in line]
+    for line in first or lines:  # other errors may follow from these
         found = place.search(line)
         if found and "required from" in line and asked is None:
             asked = found
