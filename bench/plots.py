@@ -205,7 +205,8 @@ def where(found):
     machine = found["machine"]
     if machine["kind"] == "cuda":
         return machine["device"]
-    return f"{machine['device']}, {machine['threads']} threads"
+    threads = machine["threads"]
+    return f"{machine['device']}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 PLOTS = {

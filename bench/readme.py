@@ -9,6 +9,7 @@
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from bench import plots, results, standing
@@ -23,6 +24,8 @@ CASES = (
     "16384x4x512", "65536x4x512", "64-of-55000",
 )  # fmt: skip
 OTHERWISE = ("scores-100000-2000", "scores-1000000-10000", "evaluate-market1501", "evaluate-msmt17")
+WIDTH = 118
+BUSY = 1.0  # of the load average, beyond the run's own threads
 HEAD = ("(B, K, D)", "two products", "DRSL", "FIDI", "Smooth-AP", "triplet", "reference",
         "compiled", "fastest peer")  # fmt: skip
 
@@ -98,7 +101,7 @@ def otherwise(found):
         row = results.one(found, name, case.losses[0], OURS)
         if row is None:
             continue
-        times, ms = number(row["of_floor"]["median"]), number(row["ms"]["both"]["median"])
+        times, ms = number(row["of_floor"]["median"], 2), number(row["ms"]["both"]["median"])
         if case.kind == "scores":
             yield (
                 f"- Rank & Sort of {case.size:,} scores with {case.each:,} positives: {times} of one "
@@ -114,28 +117,38 @@ def otherwise(found):
 def lost(found):
     """A sentence for the cases that take longer than their floor, and one for rivals ahead."""
     above = [
-        f"{case.title} {number(row['of_floor']['median'])}"
+        f"{case.title}: {number(row['of_floor']['median'])}"
         for case, row in standing.above_floor(found)
     ]
     ahead = [f"{name_of(row)} at {case.title}" for case, row in standing.ahead(found)]
-    yield "**Where we lose.** Above the floor: " + (", ".join(above) or "nothing") + "."
-    yield "Ahead of ours: " + ("; ".join(ahead) or "no peer in any case") + "."
+    return (
+        f"**Where we lose.** Above the floor: {'; '.join(above) or 'nothing'}. "
+        f"Ahead of ours: {'; '.join(ahead) or 'no peer in any case that was measured'}."
+    )
 
 
-def text(found, device, picture):
+def provenance(found, device):
     machine = found["machine"]
     changes = " with changes" if machine["dirty"] else ""
     day = found["load"][0]["at"].partition(" ")[0] if found["load"] else "an unknown day"
+    busiest = max((point["average"] for point in found["load"]), default=0)
+    busy = ""
+    if machine["kind"] == "cpu" and busiest > machine["threads"] + BUSY:
+        busy = f", **while others computed there too** (load {busiest:.0f})"
+    return (
+        f"`python -m bench`, {plots.where(found)}{busy}, torch {machine['packages']['torch']}, {day}, commit "
+        f"{(machine['commit'] or 'unknown')[:9]}{changes}; medians of ratios, each to the products of the "
+        f"same turns. [All rows, plots and aims](bench/results/{device}/report.md)."
+    )
+
+
+def text(found, device, picture):
     lines = [*table(found), ""]
     if picture:
         lines += [f"![Time against the number of samples](bench/results/{device}/time.svg)", ""]
-    lines += [
-        f"`python -m bench`, {plots.where(found)}, torch {machine['packages']['torch']}, {day}, "
-        f"commit {(machine['commit'] or 'unknown')[:9]}{changes}; medians of ratios, each to products in the "
-        f"same turns. [All rows, plots and aims](bench/results/{device}/report.md).",
-        "",
-        *otherwise(found),
-        "",
-        *lost(found),
-    ]
+    lines += [wrapped(provenance(found, device)), "", *otherwise(found), "", wrapped(lost(found))]
     return "\n".join(lines)
+
+
+def wrapped(paragraph):
+    return textwrap.fill(paragraph, WIDTH, break_long_words=False, break_on_hyphens=False)

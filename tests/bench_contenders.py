@@ -39,8 +39,8 @@ def good(case, loss, data):
 
 
 for _build, _same in (
-    (sleeps, False), (hungry, False), (raises, False), (dies, False), (wrong, True), (nan, False),
-    (good, False),
+    (good, False), (sleeps, False), (hungry, False), (raises, False), (dies, False), (wrong, True),
+    (nan, False),
 ):  # fmt: skip
     add(Contender(_build.__name__, _build.__name__, _build, ("drsl",), same=_same))
 add(Contender("absent", "absent", good, ("drsl",), needs="no_module_of_this_name"))

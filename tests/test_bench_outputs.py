@@ -115,10 +115,20 @@ def test_readmes_figures_come_from_the_results(page, capsys):
     assert text.endswith("<!-- end of bench -->\nafter\n") and "old" not in text
     assert "| (64, 4, 2048) | 0.200 ms | 2.00 |" in text
     assert "1.5 (PML batch-hard triplet)" in text
-    assert "0.350 of one `torch.sort`" in text
-    assert "Above the floor: (64, 4, 2048) 2.00." in text
-    assert "Ahead of ours: PML batch-hard triplet at (64, 4, 2048)." in text
+    assert "0.35 of one `torch.sort`" in text
+    told = " ".join(text.split())
+    assert "Above the floor: (64, 4, 2048): 2.00." in told
+    assert "Ahead of ours: PML batch-hard triplet at (64, 4, 2048)." in told
+    assert "while others computed" not in told
     assert rewritten(page) == 0 and page.read_text() == text, "the same results, the same page"
+
+
+def test_a_busy_machine_is_told(page):
+    found = results.read(page.parent / "results" / "a-cpu" / results.NAME)
+    found["load"][0]["average"] = 17.6
+    kept(page.parent / "results" / "a-cpu", found)
+    rewritten(page)
+    assert "**while others computed there too** (load 18)" in " ".join(page.read_text().split())
 
 
 def test_a_hand_edit_is_found(page, capsys):

@@ -124,6 +124,7 @@ class TestDigits:
         assert loaded.query.identities.unique().tolist() == [2, 5, 7, 8]
         assert loaded.query.cameras.unique().tolist() == list(range(1, 14))
         assert loaded.train[0].shape == (3, 32, 32)
+        assert (loaded.junk_ids, loaded.distractor_ids) == ((), ())  # 0 is a digit
 
     def test_are_scikit_learns_pixels(self):
         datasets = pytest.importorskip("sklearn.datasets")

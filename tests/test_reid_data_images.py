@@ -1,10 +1,10 @@
 """Image files of the example: every kind becomes uint8 [3, H, W], and one that is broken is named."""
 
+import numpy as np
 import pytest
 import torch
 
 import data
-import numpy as np
 
 pytest.importorskip("PIL")
 

@@ -38,16 +38,20 @@ def test_the_neck():
     assert not net.neck.bias.requires_grad and not net.neck.bias.any()
 
 
-def test_without_an_identity_loss_nothing_waits_for_a_gradient():
-    net = build("small", classes=3)
-    net.train_classifier(False)
-    net(images()).embedding.sum().backward()
-    assert all((p.grad is not None) == p.requires_grad for p in net.parameters())
-    net.train_classifier(True)
-    net.zero_grad()
+@pytest.mark.parametrize("classes", [None, 3])
+def test_every_weight_waits_for_a_gradient(classes):
+    net = build("small", classes=classes)
     output = net(images())
-    (output.embedding.sum() + output.logits.square().sum()).backward()
+    loss = output.embedding.sum()
+    if classes:
+        loss = loss + output.logits.square().sum()
+    loss.backward()
     assert all((p.grad is not None) == p.requires_grad for p in net.parameters())
+
+
+def test_without_an_identity_loss_there_is_no_neck():
+    output = build("small", classes=None)(images())
+    assert output.features is output.embedding and output.logits is None
 
 
 def test_images_are_normalised():

@@ -13,7 +13,7 @@ import pytest
 from report import results
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ["--data", "synthetic:identities=16,test=8,images=4", "--epochs", "1", "--seeds", "1"]
+SMALL = ["--data", "synthetic:identities=32,test=8,images=4", "--epochs", "1", "--seeds", "1"]
 
 
 def command(folder, *arguments):
@@ -37,14 +37,14 @@ def folder(tmp_path_factory):
     done = run(made, *SMALL)
     assert done.returncode == 0, done.stderr
     assert "report.html" in done.stdout
-    assert "run 8 of 8" in done.stderr
+    assert "run 9 of 9" in done.stderr
     return made
 
 
 def test_it_trains_every_loss_and_writes_the_page(folder):
     made = results.load(folder)
     assert not made.missing()
-    assert set(made.features) == {"untrained", "drsl", "fidi", "smooth_ap", "triplet"}
+    assert set(made.features) == {"untrained", "drsl", "fidi", "smooth_ap", "triplet", "id"}
     text = (folder / "report.html").read_text(encoding="utf-8")
     assert "Not finished" not in text and "Batch-hard triplet" in text
 
@@ -62,7 +62,7 @@ def test_it_goes_on_with_what_is_missing_and_gets_the_same_numbers(folder):
     untouched = others.stat().st_mtime_ns
     path.unlink()
     done = run(folder, *SMALL)
-    assert done.returncode == 0 and "1 of 8 runs to do" in done.stderr, done.stderr
+    assert done.returncode == 0 and "1 of 9 runs to do" in done.stderr, done.stderr
     after = results.read_json(path)
     assert others.stat().st_mtime_ns == untouched
 
@@ -93,6 +93,7 @@ def test_another_question_needs_another_folder(folder):
         (["--page-only"], "no comparison was begun"),
         (["--seeds", "0"], "--seeds must be at least 1, got 0"),
         (["--data", "nothing"], "data must be one of"),
+        (["--data", "synthetic:identities=20,test=4,images=4"], "32 identities or more"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, arguments, told):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 
 import reid_command
 import train
-from reid_kit import lines, numbers, same_state, state
+from reid_kit import Data, fake, lines, numbers, same_state, state
 from training import checkpoint, losses
+from training.loop import Trainer
 from training.settings import Settings
 
 HERE = Path(__file__).parent
@@ -76,6 +79,12 @@ def test_says_what_is_wrong(tmp_path, capsys, words, message):
     assert err.startswith("train.py: ") and message in err and err.count("\n") == 1 and out == ""
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_gpu_that_is_not_there(tmp_path, capsys):
+    assert train.main(["--data", "fake", "--out", str(tmp_path), "--device", "cuda"]) == 2
+    assert "device is cuda, but torch finds no CUDA device here" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "changes, error, message",
     [
@@ -116,6 +125,19 @@ def test_a_whole_run(tmp_path, capsys):
     assert err.count("\nepoch ") + err.startswith("epoch ") == 2
     saved = checkpoint.load(folder / "best.pt")
     assert saved["record"]["epoch"] == best["epoch"]
+
+
+def test_the_lines_for_your_own_data(tmp_path, monkeypatch):
+    """Those of the README, as they are there."""
+    text = (HERE.parent / "examples" / "reid" / "README.md").read_text()
+    (code,) = [one for one in re.findall(r"```python\n(.*?)```", text, re.S) if "runs/mine" in one]
+    given = fake()
+    names = {"ReidData": Data, "Settings": Settings, "Trainer": Trainer}
+    names |= {"train": given.train, "query": given.query, "gallery": given.gallery}
+    monkeypatch.chdir(tmp_path)
+    exec(code, names)
+    assert len(names["records"]) == Settings().epochs
+    assert (tmp_path / "runs" / "mine" / "best.pt").exists()
 
 
 def test_a_disk_that_fills_up(tmp_path, capsys, monkeypatch):

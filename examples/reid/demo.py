@@ -25,11 +25,12 @@ NAMES = {
     "fidi": "FIDI",
     "smooth_ap": "Smooth-AP",
     "triplet": "Batch-hard triplet",
+    conduct.ID_ALONE: "ID loss alone",
 }
 BATCH = (16, 4)
 RATIOS = ((8, 8), BATCH, (32, 2))  # of equal size
 RATIO_LOSSES = ("drsl", "triplet")
-EPOCHS = 12
+EPOCHS = 10
 SECONDS = 150  # of training and evaluation; the page, the data and what is imported come on top
 
 
@@ -67,7 +68,7 @@ def main(arguments=None):
         if not options.page_only:
             finished = run_all(folder, options)
         print(f"report: {report.write(folder)}", flush=True)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     return 0 if finished else 130
@@ -104,12 +105,12 @@ def plan_of(folder, options, images):
                 "again goes on with it, --fresh begins anew, --out takes another folder"
             )
         return plan, budget.Cost(*plan.cost)
+    base = conduct.settings_of("drsl", 0, *BATCH, 1)
+    plan = new_plan(options, images, base)
     print("measuring this machine: one epoch", file=sys.stderr, flush=True)
     start = time.perf_counter()
-    base = conduct.settings_of("drsl", 0, *BATCH, 1)
     cost = budget.measure(images, base)
     seconds = options.seconds - (time.perf_counter() - start)
-    plan = new_plan(options, images, base)
     compared = len(plan.comparison_keys())
     others = len(plan.keys()) - compared
     epochs = cost.epochs_within(seconds, options.epochs, compared, others)
@@ -128,9 +129,15 @@ def told(parts):
 
 def new_plan(options, images, base):
     seeds = list(range(options.seeds))
+    people, needed = len(images.train.identities.unique()), max(ratio[0] for ratio in RATIOS)
+    if people < needed:
+        raise ValueError(
+            f"--data must have {needed} identities or more to train on, {images.name} has {people}"
+        )
     return results.Plan(
-        data=f"{images.name}: {len(images.train)} pictures of {len(images.train.identities.unique())} people to learn "
-        f"from, {len(images.query)} queries and {len(images.gallery)} gallery pictures of others",
+        data=f"{images.name}: {len(images.train)} pictures of "
+        f"{people} people to learn from, {len(images.query)} queries and "
+        f"{len(images.gallery)} gallery pictures of others",
         losses=NAMES,
         seeds=seeds,
         batch=list(BATCH),
@@ -142,11 +149,13 @@ def new_plan(options, images, base):
         ratio_seeds=seeds,
         settings={
             "network": network.told(),
-            "optimiser": f"AdamW, learning rate {base.lr:g} for every loss, warm-up and cosine, weight decay "
-            f"{base.weight_decay:g}; no identity loss, no augmentation",
+            "losses": "the ranking loss and the ID loss (cross-entropy of the identities behind the neck, "
+            "labels smoothed), added: what published baselines do",
+            "optimiser": f"AdamW, learning rate {base.lr:g} for every loss, warm-up and cosine, weight "
+            f"decay {base.weight_decay:g}; no augmentation",
             "options of the losses": "each loss at the defaults of drsl_cuda; none was tuned for this page",
         },
-        options={loss: losses.options_of(loss) for loss in NAMES},
+        options={loss: losses.options_of(loss) for loss in NAMES if loss != conduct.ID_ALONE},
         junk_ids=list(images.junk_ids),
         distractor_ids=list(images.distractor_ids),
         asked=asked(options),
@@ -208,7 +217,10 @@ def train_one(folder, images, key, settings, line, pictured):
     outcome = conduct.train(images, settings, begin=begin, on_epoch=on_epoch)
     if pictured:
         save_features(folder, key.loss, outcome.trainer, images)
-    results.save_run(folder, results.Run(key, outcome.curve, outcome.step_ms, outcome.loss_ms))
+    loss_ms = (
+        None if key.loss == conduct.ID_ALONE else outcome.loss_ms
+    )  # it has a ranking loss of weight 0
+    results.save_run(folder, results.Run(key, outcome.curve, outcome.step_ms, loss_ms))
 
 
 if __name__ == "__main__":

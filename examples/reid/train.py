@@ -129,7 +129,8 @@ def main(given=None):
     try:
         trainer.run()
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if trainer.ranks.first:
+            print(stopped, file=sys.stderr)
         return 130
     except (WriteError, NotFinite) as error:
         print(f"train.py: {error}", file=sys.stderr)

@@ -52,8 +52,8 @@ def on_torch(bench, torch):
 
 def on_python(bench, python):
     inside = bench.environment(python, TORCH)
-    wheel = bench.build_wheel(inside, bench.sources(f"sources-py{python}"))
-    site = bench.unpacked(inside, wheel, f"site-py{python}")
+    wheel = bench.build_wheel(inside, bench.sources("sources"))
+    site = bench.unpacked(inside, wheel, "site")
     full = bench.call([inside, "-c", "import platform; print(platform.python_version())"]).split()[
         -1
     ]
@@ -65,8 +65,8 @@ def by_compiler(bench, compiler):
         raise NotHere(f"no {compiler} on this machine")
     version = bench.call([compiler, "--version"]).splitlines()[0]
     python = bench.environment(PYTHON, TORCH)
-    wheel = bench.build_wheel(python, bench.sources(f"sources-{compiler}"), compiler)
-    site = bench.unpacked(python, wheel, f"site-{compiler}")
+    wheel = bench.build_wheel(python, bench.sources("sources"), compiler)
+    site = bench.unpacked(python, wheel, "site")
     return f"{re.sub(' *[(].*?[)]', '', version)}: {bench.works(python, site, FEW)}"
 
 
@@ -97,13 +97,13 @@ def with_cuda_torch(bench):
 def no_toolkit(bench):
     """An error that says what to do."""
     python = bench.environment(PYTHON, TORCH)
-    folder = bench.sources("sources-no-toolkit")
+    folder = bench.sources("sources")
     try:
         bench.call(
             [python, "setup.py", "build_ext"], cwd=folder, DRSL_CUDA="on", CUDA_HOME="/nowhere"
         )
     except Failed as error:
-        if "no CUDA toolkit was found" in (bench.folder / bench.log.name).read_text():
+        if "no CUDA toolkit was found" in str(error):
             return "says that there is no toolkit, and what to set"
         raise Failed(f"another error than that there is no toolkit: {error}") from error
     raise Failed("built without a toolkit though CUDA was asked for")
@@ -119,18 +119,17 @@ def spaces(bench):
 
 def sdist(bench):
     python = bench.environment(PYTHON, TORCH)
-    sources = bench.sources("sources-sdist")
+    sources = bench.sources("sources")
     bench.call([python, "-m", "build", "--sdist", "--no-isolation", "-o", sources / "made"], cwd=sources,
                DRSL_CUDA="off")  # fmt: skip
     archive = next((sources / "made").glob("*.tar.gz"))
-    extracted = bench.folder / "sdist"
-    shutil.rmtree(extracted, ignore_errors=True)
+    extracted = bench.here / "sdist"
     shutil.unpack_archive(archive, extracted)
     wheel = bench.build_wheel(python, next(extracted.iterdir()))
     kept = bench.folder / "wheels"
     kept.mkdir(exist_ok=True)
     shutil.copy(wheel, kept)
-    return bench.works(python, bench.unpacked(python, wheel, "site-sdist"))
+    return bench.works(python, bench.unpacked(python, wheel, "site"))
 
 
 def the_wheel(bench):
@@ -140,15 +139,16 @@ def the_wheel(bench):
     return found[-1]
 
 
-def throwaway(bench, name):
+def throwaway(bench):
     """An environment of its own that sees the packages of the usual one."""
     python = bench.environment(PYTHON, TORCH)
-    folder = bench.folder / name
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = bench.here / "env"
     base = bench.call([python, "-c", "import sys; print(sys._base_executable)"]).strip()
     bench.call([base, "-m", "venv", folder])
     site = next(folder.glob("lib/python*/site-packages"))
     seen = next((python.parent.parent / "lib").glob("python*/site-packages"))
+    if (site / "setuptools").exists():  # of old Pythons' venv, and older than what we need
+        bench.call([folder / "bin/python", "-m", "pip", "uninstall", "--yes", "setuptools"])
     (site / "others.pth").write_text(f"{seen}\n")
     return folder / "bin/python", folder
 
@@ -159,12 +159,11 @@ def files_in(folder):
 
 
 def editable(bench):
-    python, folder = throwaway(bench, "env-editable")
-    sources = bench.sources("sources-editable")
+    python, folder = throwaway(bench)
+    sources = bench.sources("sources")
     before = files_in(folder)
-    cached = {"CXX": "ccache g++"} if shutil.which("ccache") else {}
     bench.call([python, "-m", "pip", "install", "--no-deps", "--no-build-isolation", "-e", sources],
-               DRSL_CUDA="off", **cached)  # fmt: skip
+               DRSL_CUDA="off")  # fmt: skip
     where = bench.call([python, "-c", "import drsl_cuda; print(drsl_cuda.__file__)"]).splitlines()[
         -1
     ]
@@ -179,7 +178,7 @@ def editable(bench):
 
 
 def uninstalled(bench):
-    python, folder = throwaway(bench, "env-uninstall")
+    python, folder = throwaway(bench)
     before = files_in(folder)
     bench.call([python, "-m", "pip", "install", "--no-deps", the_wheel(bench)])
     bench.works(python, None, ())
@@ -194,7 +193,8 @@ def uninstalled(bench):
 
 
 def twice(bench):
-    python, folder = throwaway(bench, "env-twice")
+    python, folder = throwaway(bench)
+    before = files_in(folder)
     install = [python, "-m", "pip", "install", "--no-deps"]
     bench.call([*install, the_wheel(bench)])
     once = files_in(folder)
@@ -202,4 +202,4 @@ def twice(bench):
     bench.call([*install, "--force-reinstall", the_wheel(bench)])
     if files_in(folder) ^ once:
         raise Failed(f"differs after the second time: {sorted(files_in(folder) ^ once)[:3]}")
-    return f"the same {len(once)} files and folders, {bench.works(python, None, ())}"
+    return f"the same {len(once - before)} files and folders, {bench.works(python, None, ())}"

@@ -14,6 +14,8 @@ from pathlib import Path
 TOOLS = ("numpy", "pytest", "hypothesis", "setuptools", "wheel", "build", "pybind11", "ninja")
 TESTS = ("drsl", "losses", "scores", "scores_torch", "torch", "compile", "metrics", "module")
 
+CASES = 4  # of each test function
+
 
 class NotHere(Exception):
     """What the row is about is not on this machine, and cannot be had."""
@@ -29,13 +31,20 @@ class Bench:
         self.given, self.wheel = library, wheel and wheel.resolve()
         self.as_it_is = cheap  # the environment that this runs in is the one that rows take
         self.kept = folder / "results.json"
-        self.results = json.loads(self.kept.read_text()) if self.kept.exists() else {}
-        self.log = None
+        self.results = self.known()
+        self.log = self.here = None
+
+    def known(self):
+        return json.loads(self.kept.read_text()) if self.kept.exists() else {}
 
     def run(self, row):
-        """The result of a row, kept."""
+        """The result of a row, kept. `here` is a folder of its own, gone when it has passed."""
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
-        path = self.folder / "logs" / (re.sub(r"[^\w.+-]+", "_", row.name) + ".log")
+        name = re.sub(r"[^\w.+-]+", "_", row.name)
+        path = self.folder / "logs" / f"{name}.log"
+        self.here = self.folder / "rows" / name
+        shutil.rmtree(self.here, ignore_errors=True)
+        self.here.mkdir(parents=True)
         start = time.monotonic()
         with path.open("w") as self.log:
             try:
@@ -48,6 +57,9 @@ class Bench:
                 traceback.print_exc(file=self.log)
                 result, told = "fails", f"{type(error).__name__}: {error}"
         found = {"result": result, "told": told, "seconds": time.monotonic() - start}
+        if result == "passes":
+            shutil.rmtree(self.here, ignore_errors=True)
+        self.results = self.known()  # another process may run other rows
         self.results[row.name] = found | {"date": date.today().isoformat()}
         beside = self.kept.with_suffix(".part")
         beside.write_text(json.dumps(self.results, indent=1))
@@ -63,7 +75,7 @@ class Bench:
         print(f"\n$ {' '.join(command)}", file=self.log, flush=True)
         try:
             done = subprocess.run(
-                command, cwd=cwd or self.folder, env=environment, stdout=subprocess.PIPE,
+                command, cwd=cwd or self.here, env=environment, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
@@ -111,7 +123,7 @@ class Bench:
         found = [self.given] if self.given else sorted(self.root.glob("drsl_cuda/_C*.so"))
         if not found:
             raise NotHere("no library in drsl_cuda/: make build")
-        site = self.folder / "library"
+        site = self.here / "library"
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(self.root / "drsl_cuda", site / "drsl_cuda",
                         ignore=shutil.ignore_patterns("*.so", "__pycache__"))  # fmt: skip
@@ -123,7 +135,7 @@ class Bench:
 
     def sources(self, name):
         """A copy of what git tracks, without anything that was built."""
-        target = self.folder / name
+        target = self.here / name
         shutil.rmtree(target, ignore_errors=True)
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=self.root, capture_output=True, text=True,
                                 check=True)  # fmt: skip
@@ -137,31 +149,36 @@ class Bench:
         """The wheel of a CPU-only build."""
         made = sources / "made"
         shutil.rmtree(made, ignore_errors=True)
-        cache = "ccache " if shutil.which("ccache") else ""
         plain = compiler.replace("clang++", "clang").replace("g++", "gcc")  # Python links with it
         self.call(
             [python, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", made, "."],
-            cwd=sources, DRSL_CUDA="off", CXX=cache + compiler, CC=cache + plain,
+            cwd=sources, DRSL_CUDA="off", CXX=compiler, CC=plain,
         )  # fmt: skip
         return next(made.glob("*.whl"))
 
     def unpacked(self, python, wheel, name):
-        site = self.folder / name
+        site = self.here / name
         shutil.rmtree(site, ignore_errors=True)
         self.call([python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel])
         return site
 
     def works(self, python, site, tests=TESTS):
         """Import, self-check and tests of the package in `site`, from a folder far from the sources."""
-        far = self.folder / "far"
+        far = self.here / "far"
         shutil.rmtree(far, ignore_errors=True)
         shutil.copytree(
             self.root / "tests", far / "tests", ignore=shutil.ignore_patterns("__pycache__")
         )
         shutil.copy(self.root / "pyproject.toml", far)
-        there = {"cwd": far}
+        shutil.copy(self.root / "tools/few_tests.py", far)
+        there = {
+            "cwd": far,
+            "PYTHONPATH": str(far),
+            "DRSL_CASES_EACH": str(CASES),
+            "OMP_WAIT_POLICY": "passive",
+        }
         if site:
-            there |= {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1"}
+            there |= {"PYTHONPATH": f"{site}:{far}", "PYTHONDONTWRITEBYTECODE": "1"}
         where = self.call([python, "-c", "import drsl_cuda; print(drsl_cuda.__file__)"], **there)
         if site and not where.strip().startswith(str(site)):
             raise Failed(f"imported {where.strip()}, not the one in {site.name}")
@@ -171,7 +188,8 @@ class Bench:
         files = [
             f"tests/test_{name}.py" for name in tests if (far / f"tests/test_{name}.py").exists()
         ]
-        said = self.call([python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *files],
+        said = self.call([python, "-m", "pytest", "-q", "-m", "not slow", "-p", "few_tests",
+                          "-p", "no:cacheprovider", *files],
                          **there)  # fmt: skip
         return re.findall(r"(\d+ passed)", said)[-1]
 

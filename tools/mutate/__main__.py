@@ -18,8 +18,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import build
 import native
+import rebuild
 import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,11 +52,13 @@ def results(folder):
 
 def prepare(folder, kind):
     """The sources in `folder`, built; the mutants. What was found for other sources is set aside."""
-    switches = build.build(folder) if kind == "native" else build.copy(folder)
+    switches = rebuild.build(folder) if kind == "native" else rebuild.copy(folder)
     mutants = [vars(m) | {"switch": switches(m)} for m in every_mutant()]
     mutants = [m for m in mutants if kind_of(m["path"]) == kind]
     new, kept = json.dumps(mutants), folder / "mutants.json"
-    if kept.exists() and kept.read_text() != new:
+    names = [(m["number"], m["path"], m["text"], m["now"]) for m in mutants]
+    old = json.loads(kept.read_text()) if kept.exists() else []
+    if old and names != [(m["number"], m["path"], m["text"], m["now"]) for m in old]:
         for name in ("results.jsonl", "survey.jsonl"):
             if (folder / name).exists():
                 (folder / name).replace(folder / f"{name}.old")
@@ -95,11 +97,13 @@ def run_kind(options, kind):
         "DRSL_MUTATE_FOLDER": str(folder),
         "DRSL_MUTATE_NUMBERS": json.dumps(numbers),
         "DRSL_MUTATE_JOBS": str(options.jobs),
-        "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parent)]),
+        "DRSL_CASES_EACH": str(options.cases),
+        "OMP_WAIT_POLICY": "passive",
+        "PYTHONPATH": os.pathsep.join(map(str, [folder, Path(__file__).parent, ROOT / "tools"])),
     }
     tests = [f"tests/test_{name}.py" for name in TESTS]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-p", "no:cacheprovider", "-m",
-               "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "few_tests", "-p", "plugin",
+               "-p", "no:cacheprovider", "-m", "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(
@@ -143,6 +147,7 @@ def main():
     parser.add_argument(
         "--again", default="", help="results to find again, such as survived,timeout"
     )
+    parser.add_argument("--cases", type=int, default=12, help="of each test function, at most")
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     sys.exit({"list": show, "run": run, "report": report}[options.command](options))

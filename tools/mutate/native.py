@@ -60,7 +60,15 @@ def sources(root):
     return sorted(path for path in found if path.name not in SKIPPED)
 
 
-def switched(text, path, first, left_out=frozenset()):
+def is_switch(mutant, left_out):
+    """Whether a mutant is in the library.
+
+    left_out: {(path, line): 1 if the compiler wants its literals to be constants, 2 if its operators too}
+    """
+    return left_out.get((mutant.path, mutant.line), 0) < (1 if mutant.was[0].isdigit() else 2)
+
+
+def switched(text, path, first, left_out):
     """The text with its switches, and its mutants, numbered from `first` on."""
     hidden = HIDDEN.sub(lambda m: re.sub(r"[^\n]", "\0", m[0]), text)
     lines = text.splitlines()
@@ -82,7 +90,7 @@ def switched(text, path, first, left_out=frozenset()):
             Mutant(number + k, path, line, was, other, lines[line - 1].strip())
             for k, other in enumerate(others)
         ]
-        if (path, line) not in left_out:
+        if is_switch(mutants[-1], left_out):
             pieces += [text[at : match.start()], new]
             at = match.end()
         number += len(others)
@@ -91,10 +99,10 @@ def switched(text, path, first, left_out=frozenset()):
 
 def all_mutants(root):
     """Every mutant of the sources in `root`, numbered from 1; the numbers depend on the text alone."""
-    return [mutant for _, _, some in rewritten(root) for mutant in some]
+    return [mutant for _, _, some in rewritten(root, {}) for mutant in some]
 
 
-def rewritten(root, left_out=frozenset()):
+def rewritten(root, left_out):
     """(path, text with switches, mutants) of each source."""
     number = 1
     for path in sources(root):

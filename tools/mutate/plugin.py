@@ -74,18 +74,24 @@ def pytest_runtestloop(session):
             ):
                 finished = wait_for_one(running)
                 if finished:
-                    results.write(json.dumps(finished) + "\n")
-                    results.flush()
-                    if finished.get("by"):
-                        by = finished["by"]
+                    record(results, finished)
+                    if by := finished.get("by"):
                         lately = [by, *[key for key in lately if key != by]][:20]
-                    print(f"{finished['number']:5} {finished['result']:12} {finished['seconds']:6.1f} s  "
-                          f"{finished['name']}", file=sys.stderr)  # fmt: skip
             if number is not None:
                 mutant = by_number[number]
                 order = those_that_reach(mutant, seen, tests, lately)
+                if not order:
+                    record(results, verdict(mutant, 0, [], 0.0, 0))
+                    continue
                 start(mutant, everything, order, seen, tests, running)
     return True
+
+
+def record(results, found):
+    results.write(json.dumps(found) + "\n")
+    results.flush()
+    told = f"{found['number']:5} {found['result']:12} {found['seconds']:6.1f} s  {found['name']}"
+    print(told, file=sys.stderr)
 
 
 def survey(tests, count):
@@ -175,19 +181,26 @@ def start(mutant, everything, order, seen, tests, running):
         os.close(hand)
         running[pid] = mutant, mouth, time.monotonic(), len(order)
         return
+    status = 4  # what is left to be said if this goes wrong
+    try:
+        status = try_tests(mutant, everything, order, seen, tests, hand)
+    finally:
+        os._exit(status)
+
+
+def try_tests(mutant, everything, order, seen, tests, hand):
+    """0: all passed, 1: one failed, 3: there was nothing to mutate."""
+    if KIND == "native":
+        ctypes.c_int.in_dll(library(), "drsl_mutant").value = mutant["number"]
+    elif not reference.activate(ROOT, mutant, everything):
+        return 3
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for k, following in zip(order, [*order[1:], None], strict=True):
-        if k == order[0]:
-            if KIND == "native":
-                ctypes.c_int.in_dll(library(), "drsl_mutant").value = mutant["number"]
-            else:
-                if not reference.activate(ROOT, mutant, everything):
-                    os._exit(3)
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)
         os.write(hand, (tests.keys[k] + "\n").encode())
         signal.setitimer(signal.ITIMER_PROF, 10 + 10 * seen[k]["seconds"])
         if tests.run(k, following) is False:
-            os._exit(1)
-    os._exit(0)
+            return 1
+    return 0
 
 
 def wait_for_one(running):
@@ -220,8 +233,8 @@ def verdict(mutant, status, keys, seconds, tried):
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return found | {"result": "survived"}
-    if code == 3:
-        return found | {"result": "no change"}
+    if code != 1:
+        return found | {"result": "no change" if code == 3 else "fault of the tool"}
     return found | {"result": "killed", "by": keys[-1]}
 
 

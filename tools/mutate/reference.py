@@ -4,7 +4,6 @@ import ast
 import copy
 import gc
 import types
-from pathlib import Path
 
 from native import Mutant
 
@@ -109,7 +108,7 @@ def activate(root, mutant, mutants):
     codes = dict(functions_in(compile(mutated, str(path), "exec")))
     changed = 0
     for f in gc.get_objects():
-        if isinstance(f, types.FunctionType) and Path(f.__code__.co_filename) == path:
+        if type(f) is types.FunctionType and f.__code__.co_filename == str(path):
             key = f.__code__.co_name, f.__code__.co_firstlineno
             if key in codes and codes[key] != f.__code__:
                 f.__code__ = codes[key]

@@ -34,39 +34,39 @@ DRSL_SWITCH auto beside(B b) {
     return b;
 }
 
-// `first` and `second` take the place of `was`, where the types know them.
-#define DRSL_OPERATOR(Name, was, first, second)                                       \
-  template <int id>                                                                   \
-  struct Name {};                                                                     \
-  template <int id, class A>                                                          \
-  struct Name##Held {                                                                 \
-    A a;                                                                              \
-  };                                                                                  \
-  template <class A, int id>                                                          \
-  DRSL_SWITCH auto operator was(A a, Name<id>) {                                      \
-    return Name##Held<id, A>{a};                                                      \
-  }                                                                                   \
-  template <int id, class A, class B>                                                 \
-  DRSL_SWITCH auto operator was(Name##Held<id, A> held, B right) {                    \
-    const auto b = beside<A>(right);                                                  \
-    const auto a = beside<B>(held.a);                                                 \
-    using R = std::remove_cvref_t<decltype(a was b)>;                                 \
-    if constexpr (requires { R(a first b); })                                         \
-      if (is<id>()) return R(a first b);                                              \
-    if constexpr (requires { R(a second b); })                                        \
-      if (is<id + 1>()) return R(a second b);                                         \
-    return R(a was b);                                                                \
+// `first` and, of comparisons, `second` take the place of `was`, where the types know them.
+#define DRSL_OPERATOR(Name, was, first, second, two)               \
+  template <int id>                                                \
+  struct Name {};                                                  \
+  template <int id, class A>                                       \
+  struct Name##Held {                                              \
+    A a;                                                           \
+  };                                                               \
+  template <class A, int id>                                       \
+  DRSL_SWITCH auto operator was(A a, Name<id>) {                   \
+    return Name##Held<id, A>{a};                                   \
+  }                                                                \
+  template <int id, class A, class B>                              \
+  DRSL_SWITCH auto operator was(Name##Held<id, A> held, B right) { \
+    const auto b = beside<A>(right);                               \
+    const auto a = beside<B>(held.a);                              \
+    using R = std::remove_cvref_t<decltype(a was b)>;              \
+    if constexpr (requires { R(a first b); })                      \
+      if (is<id>()) return R(a first b);                           \
+    if constexpr (two && requires { R(a second b); })              \
+      if (is<id + 1>()) return R(a second b);                      \
+    return R(a was b);                                             \
   }
-DRSL_OPERATOR(Add, +, -, -)
-DRSL_OPERATOR(Sub, -, +, +)
-DRSL_OPERATOR(Mul, *, /, /)
-DRSL_OPERATOR(Div, /, *, *)
-DRSL_OPERATOR(Lt, <, <=, >=)
-DRSL_OPERATOR(Le, <=, <, >)
-DRSL_OPERATOR(Gt, >, >=, <=)
-DRSL_OPERATOR(Ge, >=, >, <)
-DRSL_OPERATOR(Eq, ==, !=, !=)
-DRSL_OPERATOR(Ne, !=, ==, ==)
+DRSL_OPERATOR(Add, +, -, -, false)
+DRSL_OPERATOR(Sub, -, +, +, false)
+DRSL_OPERATOR(Mul, *, /, /, false)
+DRSL_OPERATOR(Div, /, *, *, false)
+DRSL_OPERATOR(Lt, <, <=, >=, true)
+DRSL_OPERATOR(Le, <=, <, >, true)
+DRSL_OPERATOR(Gt, >, >=, <=, true)
+DRSL_OPERATOR(Ge, >=, >, <, true)
+DRSL_OPERATOR(Eq, ==, !=, !=, false)
+DRSL_OPERATOR(Ne, !=, ==, ==, false)
 
 // a += b is written a += AddTo<22>{} += b and binds from the right.
 #define DRSL_ASSIGNMENT(Name, was, instead)                \
@@ -101,9 +101,10 @@ DRSL_SWITCH bool fails() {
   return is<id>();
 }
 
-// 0 → 1, n → n + 1, 0.5 → 1.0
+// 0 → 1, n → n + 1, 0.5 → 1.0. No constexpr: within a template the compiler would evaluate it on the
+// spot, active or not. Where a constant is wanted, literals stay literals (rebuild.py).
 template <int id, class T>
-DRSL_SWITCH T literal(T x) {
+inline __attribute__((always_inline)) T literal(T x) {
   if (!is<id>()) return x;
   return std::is_integral_v<T> || x == T(0) ? T(x + T(1)) : T(2 * x);
 }

@@ -1,4 +1,4 @@
-"""How many epochs fit: a machine is measured once, then the number is fixed, and results do not depend on a clock."""
+"""How many epochs fit: a machine is measured once, and then results do not depend on a clock."""
 
 import time
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Cost:
         return self.start + epochs * self.epoch + evaluations * self.evaluation
 
     def epochs_within(self, seconds, wanted, compared, others):
-        """The most epochs, at most `wanted`, for so many runs that are evaluated after each epoch and others
-        that are evaluated at the end only. Never less than LEAST, whatever it takes."""
+        """The most epochs, at most `wanted`, for `compared` runs that are evaluated after each epoch and
+        `others` at the end only. Never less than LEAST, whatever it takes."""
 
         def total(epochs):
             return compared * self.run(epochs, epochs + 1) + others * self.run(epochs, 2)

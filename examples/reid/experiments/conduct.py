@@ -13,18 +13,19 @@ from training.sampler import IdentitySampler
 from training.settings import Settings
 
 KEPT = ("mAP", "rank1", "mINP")
+ID_ALONE = "id"  # no ranking loss: cross-entropy of the identities, which the others have as well
 
 
 @dataclass(frozen=True)
 class Outcome:
-    curve: list  # [{"epoch", "seconds", "mAP", "rank1", "mINP"}], epoch 0 before the first step
+    curve: list  # [{"epoch", "seconds", "mAP", "rank1", "mINP"}], 0 is untrained
     step_ms: float  # mean of an epoch's steps, median over the epochs
-    loss_ms: float  # of which the loss, forward and backward
+    loss_ms: float  # of which the losses, forward and backward
     trainer: Trainer
 
 
 def train(data, settings, *, on_epoch=lambda record: None, begin=lambda trainer: None):
-    """Trains to the end. `begin` is called with the untrained model's trainer, on_epoch with each record."""
+    """To the end. `begin` is called with the trainer of the untrained model, on_epoch with each record."""
     made = network.build(settings.seed, len(data.train.identities.unique()))
     told = [lambda record, model: on_epoch(record)]
     trainer = Trainer(data, settings, callbacks=told, quiet=True, network=made)
@@ -37,10 +38,14 @@ def train(data, settings, *, on_epoch=lambda record: None, begin=lambda trainer:
     return Outcome(curve, statistics.median(steps), statistics.median(parts), trainer)
 
 
-def settings_of(loss, seed, per_batch, per_identity, epochs, *, options=None, every=1):
+def settings_of(
+    loss, seed, per_batch, per_identity, epochs, *, options=None, id_loss=True, every=1
+):
     """What all short runs have in common. An identity's pictures differ enough: nothing is augmented."""
+    alone = loss == ID_ALONE
     return Settings(
-        loss=loss, loss_options=options or {}, seed=seed, per_batch=per_batch, per_identity=per_identity,
+        loss="triplet" if alone else loss, loss_weight=0.0 if alone else 1.0, id_loss=id_loss,
+        loss_options=options or {}, seed=seed, per_batch=per_batch, per_identity=per_identity,
         epochs=epochs, evaluate_every=every, augment=False, lr=2e-3,
     )  # fmt: skip
 

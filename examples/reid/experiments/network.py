@@ -41,6 +41,6 @@ def build(seed, classes):
 def told():
     numbers = sum(p.numel() for p in Stripes().parameters())
     return (
-        f"six convolutions of {WIDTHS[0]} to {WIDTHS[-1]} channels, means of {STRIPES} stripes, {DIM} numbers a picture; "
-        f"{numbers:,} weights, from scratch"
+        f"six convolutions of {WIDTHS[0]} to {WIDTHS[-1]} channels, means of {STRIPES} stripes, "
+        f"{DIM} numbers a picture; {numbers:,} weights, from scratch"
     )

@@ -59,16 +59,16 @@ def panel(comparison):
         + f'<div class="charts">{by_epoch}{by_time}</div>'
     )
     caption = (
-        "mAP on people never seen in training, after each epoch: mean over the seeds, the band one standard deviation "
-        "to each side. Left against epochs, right against seconds spent in training steps (on a narrow screen: above "
-        "and below). All losses start from the same weights and see the same batches."
+        "mAP on people never seen in training, after each epoch: mean over the seeds, the band one standard "
+        "deviation to each side. First against epochs, then against seconds spent in training steps. All "
+        "losses start from the same weights and see the same batches."
     )
     return section("curves", "How it learned", figure(body, caption))
 
 
-def positives_to_negatives(ratio):
-    """1:20"""
-    return f"1:{number(findings.negatives_a_positive(ratio), 0)}"
+def told_tick(ratio):
+    """16 × 4 (1:20)"""
+    return f"{findings.told_ratio(ratio)} (1:{number(findings.negatives_a_positive(ratio), 0)})"
 
 
 def imbalance_panel(comparison):
@@ -102,10 +102,7 @@ def imbalance_panel(comparison):
         x_label="identities × pictures (positives : negatives)",
         y_label="mAP %",
         alt="mAP against the imbalance of a batch: " + "; ".join(told),
-        x_ticks=[
-            (k, f"{findings.told_ratio(r)} ({positives_to_negatives(r)})")
-            for k, r in enumerate(ratios)
-        ],
+        x_ticks=[(k, told_tick(ratio)) for k, ratio in enumerate(ratios)],
     )
     for place, (loss, at, (middle, low, high)) in enumerate(lines):
         series, shift = names.index(loss), 0.05 * (place - (len(lines) - 1) / 2)
@@ -115,9 +112,10 @@ def imbalance_panel(comparison):
             chart.error(series, x, lower, upper)
     size = ratios[0][0] * ratios[0][1]
     why = paragraph(
-        f"A batch of {size} pictures can hold few people with many pictures each, or many people with few. The fewer "
-        "pictures a person has, the more a positive pair is outnumbered, which is what DRSL’s authors set out from. "
-        "The size of the batch stays the same, and so does the number of steps, to half an epoch."
+        f"A batch of {size} pictures can hold few people with many pictures each, or many people with few. "
+        "The fewer pictures a person has, the more a positive pair is outnumbered, which is what DRSL’s "
+        "authors set out from. The size of the batch stays the same, and so does the number of steps, to "
+        "half an epoch."
     )
     caption = "mAP after training, mean and standard deviation over seeds."
     body = (

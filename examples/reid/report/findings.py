@@ -56,7 +56,8 @@ def training_helps(comparison):
         diff = difference(scores(comparison, loss), before)
         (better if diff.mean > 0 and diff.wins == diff.seeds else not_better).append(loss)
     names = comparison.plan.losses
-    text = f"Before training the model finds the right person with an mAP of {with_spread(before.values())}{THIN}%. "
+    scored = with_spread(before.values())
+    text = f"Before training the model finds the right person with an mAP of {scored}{THIN}%. "
     high, low = order[0][0], order[-1][0]
     reach = percent(low) if low == high else f"{percent(low)} to {percent(high)}"
     text += f"After {comparison.plan.epochs} epochs it is {reach}. "
@@ -112,21 +113,21 @@ def headline(comparison):
 
 
 def time_cost(comparison):
-    """What a step costs, and how much of it is the loss."""
-    shares = {
-        loss: (
-            mean(run.step_ms for run in comparison.of(loss).values()),
-            mean(run.loss_ms for run in comparison.of(loss).values()),
-        )
-        for loss in finished(comparison)
-    }
-    steps = [step for step, _ in shares.values()]
-    part = [loss / step for step, loss in shares.values()]
-    most = max(shares, key=lambda name: shares[name][1])
+    """What a step costs, and how much of it is the loss; None where no loss was timed."""
+    found = {}
+    for loss in finished(comparison):
+        runs = [run for run in comparison.of(loss).values() if run.loss_ms is not None]
+        if runs:
+            found[loss] = mean(run.step_ms for run in runs), mean(run.loss_ms for run in runs)
+    if not found:
+        return None
+    steps = [step for step, _ in found.values()]
+    parts = [part / step for step, part in found.values()]
+    most = max(found, key=lambda name: found[name][1])
     return (
-        f"A training step takes {number(min(steps), 0)} to {number(max(steps), 0)}{THIN}ms, of which the loss is "
-        f"{percent(min(part))} to {percent(max(part))}; the dearest is {escape(comparison.plan.losses[most])} with "
-        f"{number(shares[most][1], 2)}{THIN}ms."
+        f"A training step takes {number(min(steps), 0)} to {number(max(steps), 0)}{THIN}ms, of which the "
+        f"losses are {percent(min(parts))} to {percent(max(parts))}; the dearest is "
+        f"{escape(comparison.plan.losses[most])} with {number(found[most][1], 2)}{THIN}ms."
     )
 
 
@@ -159,8 +160,8 @@ def imbalance(comparison):
         diff = difference(changes[loses_least], changes[loses_most])
         if loses_least != loses_most and diff is not None:
             found.append(
-                f"{escape(plan.losses[loses_least])} bears it better than {escape(plan.losses[loses_most])} by "
-                f"{number(100 * diff.mean)} points: {verdict(diff)}."
+                f"{escape(plan.losses[loses_least])} bears it better than "
+                f"{escape(plan.losses[loses_most])} by {number(100 * diff.mean)} points: {verdict(diff)}."
             )
     return found
 

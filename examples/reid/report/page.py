@@ -18,9 +18,10 @@ def introduction(comparison):
     plan = comparison.plan
     names = listing(escape(name) for name in plan.losses.values())
     return paragraph(
-        f"Person re-identification: given a picture of somebody, find the same person among pictures from other cameras. "
-        f"Here a small network learns it from scratch on {escape(plan.data)}, once with each of {names}, from "
-        f"{len(plan.seeds)} seeds, and is then asked about people whom it has never seen.",
+        "Person re-identification: given a picture of somebody, find the same person among pictures from "
+        f"other cameras. Here a small network learns it from scratch on {escape(plan.data)}. It does so once "
+        f"with each of {names}, from {len(plan.seeds)} seeds, and is then asked about people whom it has "
+        "never seen.",
         "lead",
     )
 
@@ -29,7 +30,8 @@ def how(comparison):
     plan = comparison.plan
     told = {
         "data": plan.data,
-        "training": f"{plan.epochs} epochs of {plan.steps} steps, batches of {plan.batch[0]} identities × {plan.batch[1]} pictures",
+        "training": f"{plan.epochs} epochs of {plan.steps} steps, batches of {plan.batch[0]} identities × "
+        f"{plan.batch[1]} pictures",
         "seeds": ", ".join(map(str, plan.seeds)),
         **plan.settings,
         **{
@@ -44,17 +46,19 @@ def how(comparison):
     fewer = ""
     if plan.epochs < plan.epochs_wanted:
         fewer = paragraph(
-            f"This machine is too slow for the usual {plan.epochs_wanted} epochs in the time that it was given, so "
-            f"there were {plan.epochs}: numbers are lower than they could be, and equal for nobody with another machine.",
+            f"This machine is too slow for the usual {plan.epochs_wanted} epochs in the time that it was "
+            f"given, so there were {plan.epochs}: scores are lower than they could be, and not those of "
+            "another machine.",
             "note",
         )
     limits = paragraph(
-        "What this does not show: how the losses compare on real photographs, on large networks, or after long "
-        "training. The people are drawn by a program, the network is tiny, and training ends early. It shows that "
-        "training works, what the losses do to the features, and how to measure a difference."
+        "What this does not show: how the losses compare on real photographs, on large networks, or after "
+        "long training. The people are drawn by a program, the network is tiny, and training ends early. It "
+        "shows that training works, what the losses do to the features, and how to measure a difference."
     )
     again = paragraph(
-        "The whole page is made from the files beside it: <code>python examples/reid/demo.py --page-only</code> makes it again."
+        "The whole page is made from the files beside it: "
+        "<code>python examples/reid/demo.py --page-only</code> makes it again."
     )
     return section("how", "How it was done", f"<dl>{rows}</dl>", fewer, limits, again)
 

@@ -76,17 +76,17 @@ def scatter_panel(comparison):
     if not found:
         return section("angles", title, paragraph("No identity has two pictures in the gallery."))
     far = max(float(np.quantile(p.distance, 0.995)) for p in found.values())
-    wide = max(float(np.quantile(p.angle, 0.995)) for p in found.values())
     charts = []
     for name, called in shown(comparison):
         if name not in found:
             continue
         pairs = found[name]
+        wide = float(np.quantile(pairs.angle, 0.995))
         some = np.random.default_rng(0).permutation(len(pairs.angle))[:DOTS]
         chart = Chart(
             (0, far), (0, wide), x_label="distance / mean distance", y_label="angle, degrees",
-            alt=f"{called}: angle against distance of pairs of one person; mean angle {pairs.angle.mean():.0f} "
-            f"degrees, {100 * pairs.misplaced:.1f} % of pairs of pairs are in different order",
+            alt=f"{called}: angle against distance of pairs of one person; mean angle "
+            f"{pairs.angle.mean():.0f} degrees, the two orders disagree in {100 * pairs.misplaced:.1f} %",
         )  # fmt: skip
         chart.dots(
             "dots", np.minimum(pairs.distance[some], far), np.minimum(pairs.angle[some], wide)
@@ -94,13 +94,14 @@ def scatter_panel(comparison):
         note = f"Orders disagree in {percent(pairs.misplaced)}; mean angle {number(pairs.angle.mean(), 0)}°."
         charts.append(small(called, chart.svg(), note))
     why = paragraph(
-        "DRSL ranks by distance, and among pictures of one person it wants the closer to be those at the smaller "
-        "angle too. If both orders agree, the dots lie on a rising line. “Disagree” counts, for each picture and two "
-        "others of the same person, how often the closer is the one at the wider angle."
+        "DRSL ranks by distance, and among pictures of one person it wants the closer to be those at the "
+        "smaller angle too. If both orders agree, the dots lie on a rising line. “Disagree” counts, for each "
+        "picture and two others of the same person, how often the closer is the one at the wider angle."
     )
     caption = (
-        f"Pairs of gallery pictures of one person, before the neck, where the losses work; seed {comparison.plan.seeds[0]}, "
-        f"{DOTS} pairs drawn at random at most."
+        "Pairs of gallery pictures of one person, before the neck, where the ranking losses work; "
+        f"seed {comparison.plan.seeds[0]}, {DOTS} pairs drawn at random at most; each model with its own "
+        "scale of angles."
     )
     told = paragraph(misplaced_told(comparison, found))
     body = f'<div class="charts three">{"".join(charts)}</div>'
@@ -122,7 +123,8 @@ def misplaced_told(comparison, found):
     if trained[0][1] == "drsl" and len(trained) > 1:
         end = " DRSL’s two orders disagree least, as its sort term asks (one seed)."
     elif "drsl" in found and len(trained) > 1:
-        end = f" Here {escape(names[trained[0][1]])}, not DRSL, has the orders that disagree least (one seed)."
+        least = escape(names[trained[0][1]])
+        end = f" Here {least}, not DRSL, has the orders that disagree least (one seed)."
     else:
         end = ""
     return f"Distance and angle disagree in {told}.{before}{end}"

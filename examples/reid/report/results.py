@@ -3,7 +3,7 @@
     plan.json              which runs were meant to be, with what settings, on what machine
     runs/NAME.json         one finished run: its score after each epoch, its times
     pictures.npz           the test pictures, identities and cameras
-    features/NAME.npz      what a model makes of them: embeddings (the loss sees these), features (retrieval uses these)
+    features/NAME.npz      what a model makes of them: features for retrieval, embeddings that the loss sees
 
 Everything is written to a temporary file and then renamed, so a file that is there is whole.
 """
@@ -51,9 +51,7 @@ class Plan:
     machine: dict = field(default_factory=dict)
     junk_ids: list = field(default_factory=lambda: [-1])
     distractor_ids: list = field(default_factory=lambda: [0])
-    asked: dict = field(
-        default_factory=dict
-    )  # by whoever began it: asked otherwise, it is another comparison
+    asked: dict = field(default_factory=dict)  # asked otherwise, it is another comparison
     cost: list = field(default_factory=list)  # seconds of an epoch, an evaluation, a start
 
     def comparison_keys(self):
@@ -78,7 +76,7 @@ class Run:
     key: Key
     curve: list  # [{"epoch": 0, "seconds": 0.0, "mAP": ..., "rank1": ..., "mINP": ...}, ...], 0 is untrained
     step_ms: float  # median time of a training step
-    loss_ms: float  # of which the loss, forward and backward
+    loss_ms: float | None  # of which the losses, forward and backward
 
     @property
     def untrained(self):

@@ -77,10 +77,11 @@ def panel(comparison):
     aps = [ranking.ap for ranking in found[main] if not np.isnan(ranking.ap)]
     rule = ", ".join(number(100 * at, 0) for at in AT)
     why = paragraph(
-        f"A query, and who the model thinks it is: nearest first. ✓ and a solid frame: the same person, seen by another "
-        f"camera; ✗ and a dashed frame: somebody else. Pictures of the query’s person by the query’s own camera are left "
-        f"out, as the protocol wants it. Nobody picked these queries: of {len(aps)}, ordered by how well {escape(called)} "
-        f"does on them, they are those at {rule} % of the order, worst first. Seed {comparison.plan.seeds[0]}."
+        "A query, and who the model thinks it is: nearest first. ✓ and a solid frame: the same person, seen "
+        "by another camera; ✗ and a dashed frame: somebody else. Pictures of the query’s person by the "
+        "query’s own camera are left out, as the protocol wants it. Nobody picked these queries: of "
+        f"{len(aps)}, ordered by how well {escape(called)} does on them, they are those at {rule} % of the "
+        f"order, worst first. Seed {comparison.plan.seeds[0]}."
     )
     blocks = "".join(block(comparison, q, found, main) for q in choose(found[main]))
     return section("lists", title, why, blocks)

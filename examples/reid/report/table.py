@@ -16,7 +16,9 @@ def panel(comparison):
         values = [findings.scores(comparison, loss, what) for what, _ in SCORES]
         bold = [best[what] == loss for what, _ in SCORES]
         runs = comparison.of(loss).values()
-        times = [mean(run.step_ms for run in runs), mean(run.loss_ms for run in runs)]
+        times = [mean(run.step_ms for run in runs)]
+        if all(run.loss_ms is not None for run in runs):
+            times.append(mean(run.loss_ms for run in runs))
         series = list(comparison.plan.losses).index(loss)
         rows.append(row(name, legend_mark(series), values, times, bold))
     head = "".join(f'<th scope="col">{title} %</th>' for _, title in SCORES)
@@ -25,15 +27,19 @@ def panel(comparison):
         '<th scope="col">step ms</th><th scope="col">of it loss ms</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
-    seeds = len(comparison.plan.seeds)
+    counts = sorted(len(comparison.of(loss)) for loss in found)
+    seeds = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else str(counts[0])
+    seeds += " seed" if counts[-1] == 1 else " seeds"
     caption = (
-        f"Mean ± standard deviation over {seeds} seeds; bold is the highest mean, clear or not. mAP: how early all "
-        "pictures of a person come in the list; Rank-1: how often the first one is right; mINP: how early the hardest "
-        "one comes. Step: median time of one training step on this machine."
+        f"Mean ± standard deviation over {seeds}; bold is the highest mean, clear or not. mAP: how "
+        "early all pictures of a person come in the list; Rank-1: how often the first one is right; mINP: "
+        "how early the hardest one comes. Step: time of one training step on this machine (mean of an "
+        "epoch, median over epochs, mean over seeds)."
     )
     told = "".join(f"<li>{line}</li>" for line in findings.against(comparison, next(iter(found))))
     parts = [figure(body, caption, "table"), f"<ul>{told}</ul>" if told else ""]
-    parts += [paragraph(findings.time_cost(comparison)), paragraph(findings.RULE, "note")]
+    cost = findings.time_cost(comparison)
+    parts += [paragraph(cost) if cost else "", paragraph(findings.RULE, "note")]
     return section("scores", "The scores", *parts)
 
 

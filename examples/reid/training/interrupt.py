@@ -1,11 +1,14 @@
 """Ctrl-C asks for an end at the next safe place; a second one ends at once."""
 
+import os
 import signal
 import sys
 import threading
 import time
 
-_SAME = 1.0  # seconds: torchrun hands its processes the signal that the terminal gave them already
+# Seconds within which a second signal is the first one, said again: torchrun hands its processes what
+# the terminal has given them already, as soon as it gets to it.
+_SAME, _SAME_IN_TORCHRUN = 0.3, 10.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -20,6 +23,7 @@ class Interrupt:
 
     def __init__(self, quiet=False):
         self.quiet, self.asked = quiet, False
+        self._same = _SAME_IN_TORCHRUN if "TORCHELASTIC_RUN_ID" in os.environ else _SAME
         self._when = 0.0
         self._before = {}
 
@@ -35,7 +39,7 @@ class Interrupt:
 
     def _heard(self, number, frame):
         now = time.monotonic()
-        if self.asked and now - self._when > _SAME:
+        if self.asked and now - self._when > self._same:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         if not self.asked:

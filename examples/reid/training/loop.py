@@ -64,9 +64,10 @@ class Trainer:
     def _build(self, network):
         settings, train = self.settings, self.data.train
         identities, self.labels = train.identities.unique(return_inverse=True)
-        self.classes, self.size = len(identities), tuple(train[0].shape[-2:])
-        if self.classes < 2:
-            raise ValueError(f"train must have two identities or more, got {self.classes}")
+        if len(identities) < 2:
+            raise ValueError(f"train must have two identities or more, got {len(identities)}")
+        self.classes = len(identities) if settings.id_loss else None
+        self.size = tuple(train[0].shape[-2:])
         self.fingerprint = state.fingerprint(self.data)
         self.sampler = IdentitySampler(
             train.identities, settings.per_batch, settings.per_identity, seed=settings.seed,
@@ -78,8 +79,6 @@ class Trainer:
                 settings.model, classes=self.classes, weights=settings.weights, size=self.size
             )
         self.model = network.to(self.device).train()
-        if hasattr(network, "train_classifier"):
-            network.train_classifier(settings.id_loss)
         whole = self.model
         if self.ranks.size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None

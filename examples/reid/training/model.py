@@ -16,7 +16,7 @@ class Output(NamedTuple):
 
     embedding: Tensor  # [B, D] before the neck: for the ranking loss
     features: Tensor  # [B, D] behind it: for retrieval
-    logits: Tensor  # [B, classes] of the features: for the identity loss
+    logits: Tensor | None = None  # [B, classes] of the features: for the identity loss
 
 
 class Neck(nn.Module):
@@ -39,10 +39,21 @@ class Neck(nn.Module):
         features = self.neck(embedding)
         return Output(embedding, features, self.classifier(features))
 
-    def train_classifier(self, wanted):
-        """Without an identity loss nothing reaches these; what is not trained wants no gradient."""
-        self.neck.weight.requires_grad_(wanted)
-        self.classifier.weight.requires_grad_(wanted)
+
+class Plain(nn.Module):
+    """backbone(images) -> [B, D], embedding and features at once.
+
+    What nothing trains is not there: a neck without an identity loss behind it would only make
+    all numbers of an embedding equally large, those that say nothing too.
+    """
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images):
+        embedding = self.backbone(images).float()
+        return Output(embedding, embedding)
 
 
 class Block(nn.Module):
@@ -116,7 +127,7 @@ _BACKBONES = {"small": _small, "resnet50": _resnet50, "vit_small": _vit_small}
 def build(name, *, classes, weights=None, size=(64, 32)):
     """A model: model(images) -> Output, for images [B, 3, H, W] of about mean 0 and deviation 1.
 
-    classes  identities of the training images
+    classes  identities that the classifier tells apart; None: no identity loss, so no neck either
     weights  a file to take the backbone's from; nothing is downloaded
     size     (H, W), which vit_small has to know
     """
@@ -125,7 +136,7 @@ def build(name, *, classes, weights=None, size=(64, 32)):
     backbone, dim = _BACKBONES[name](size)
     if weights is not None:
         load_weights(backbone, weights)
-    return Neck(backbone, dim, classes)
+    return Plain(backbone) if classes is None else Neck(backbone, dim, classes)
 
 
 def normalised(images):

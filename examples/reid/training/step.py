@@ -28,12 +28,11 @@ class Step:
         with torch.autocast(self.device.type, self.half, enabled=self.amp):
             output = self.network(images)
         with self.watch:
-            leaves = Output(*(t.detach().requires_grad_(t.requires_grad) for t in output))
+            leaves = Output(*map(_leaf, output))
             terms = self.criterion(leaves, identities, classes)
             self.scaler.scale(terms.total).backward()
-        pairs = [
-            (o, leaf.grad) for o, leaf in zip(output, leaves, strict=True) if leaf.grad is not None
-        ]
+        both = zip(output, leaves, strict=True)
+        pairs = [(o, leaf.grad) for o, leaf in both if leaf is not None and leaf.grad is not None]
         return terms.parts, pairs
 
     def update(self, pairs, lr):
@@ -44,6 +43,10 @@ class Step:
             group["lr"] = lr
         self.scaler.step(self.optimizer)
         self.scaler.update()
+
+
+def _leaf(tensor):
+    return None if tensor is None else tensor.detach().requires_grad_(tensor.requires_grad)
 
 
 def optimizer_of(model, settings):

@@ -1,13 +1,16 @@
 """One library with every mutant of the C++ sources in it, as switches."""
 
+import hashlib
+import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from native import rewritten
+from native import is_switch, rewritten
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -27,20 +30,26 @@ CHANGED_FLAGS = {
 
 def build(folder):
     """The project with all mutants in `folder`, built. Gives a function: is this mutant a switch?"""
-    kept = folder / "not_switches.json"
-    left_out = {tuple(place) for place in json.loads(kept.read_text())} if kept.exists() else set()
+    kept, built = folder / "not_switches.json", folder / "built"
+    left_out = {}
+    if kept.exists():
+        left_out = {(path, line): level for path, line, level in json.loads(kept.read_text())}
     while True:
-        lay_out(folder, left_out)
-        log = compile_all(folder)
-        if log is None:
-            return lambda m: (m.path, m.line) not in left_out
-        (folder / "build.log").write_text(log)
-        places = where_it_failed(log)
-        if not places - left_out:
-            sys.exit(f"The library with mutants does not compile:\n{log[-4000:]}")
-        left_out |= places
-        kept.write_text(json.dumps(sorted(left_out)))
-        print(f"not switches: {len(left_out)} lines", file=sys.stderr)
+        text = lay_out(folder, left_out)  # compiling costs minutes: not for the same text again
+        if built.exists() and built.read_text() == text:
+            return partial(is_switch, left_out=left_out)
+        places = where_it_fails(folder)
+        if not places:
+            compile_all(folder)
+            built.write_text(text)
+            continue
+        places = {place for place in places if left_out.get(place, 0) < 2}
+        if not places:
+            sys.exit("The library does not compile, and not because of a mutant: see build.log.")
+        for place in places:
+            left_out[place] = left_out.get(place, 0) + 1
+        kept.write_text(json.dumps(sorted((*place, level) for place, level in left_out.items())))
+        print(f"{len(left_out)} lines want constants", file=sys.stderr)
 
 
 def copy(folder):
@@ -64,6 +73,7 @@ def copy_files(folder, but=()):
 
 
 def lay_out(folder, left_out):
+    """Writes the sources with switches; a word that changes when they do."""
     new = {str(path.relative_to(ROOT)): (text, len(some))
            for path, text, some in rewritten(ROOT, left_out)}  # fmt: skip
     copy_files(folder, but={*new, "setup.py"})
@@ -75,9 +85,12 @@ def lay_out(folder, left_out):
     setup = (ROOT / "setup.py").read_text()
     for was, now in CHANGED_FLAGS.items():
         if was not in setup:
-            sys.exit(f"setup.py has no {was} any more: mend tools/mutate/build.py.")
+            sys.exit(f"setup.py has no {was} any more: mend tools/mutate/rebuild.py.")
         setup = setup.replace(was, now)
     replace(folder / "setup.py", setup.encode())
+    native = sorted(path for path in (folder / "csrc").rglob("*") if path.is_file())
+    parts = [setup.encode(), *(path.read_bytes() for path in native)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def replace(path, content):
@@ -88,21 +101,47 @@ def replace(path, content):
 
 
 def compile_all(folder):
-    """None, or what the compiler said."""
     environment = os.environ | {"DRSL_CUDA": "off", "MAX_JOBS": "2"}
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-    return done.stdout if done.returncode else None
+    with (folder / "build.log").open("w") as log:
+        done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    if done.returncode:
+        sys.exit(f"The library with mutants was not built: see {folder / 'build.log'}.")
+
+
+def where_it_fails(folder):
+    """The lines in which the compiler, asked for no code, finds errors."""
+    include = Path(importlib.util.find_spec("torch").origin).parent / "include"
+    command = [os.environ.get("CXX", "c++"), "-fsyntax-only", "-std=c++20", "-Werror=vla", "-fopenmp-simd",
+               "-DDRSL_NO_CLONES", "-DTORCH_TARGET_VERSION=0x020a000000000000", "-I", "csrc", "-isystem",
+               include, "-include", "switches.h", "-ftemplate-backtrace-limit=0"]  # fmt: skip
+    places, log = set(), ""
+    for source in sorted(folder.glob("csrc/cpu/*.cpp")):
+        done = subprocess.run(
+            [*command, source.relative_to(folder)], cwd=folder, capture_output=True, text=True
+        )
+        log += done.stderr
+        found = where_it_failed(done.stderr)
+        if done.returncode and not found:
+            sys.exit(
+                f"{source} does not compile, and not because of a mutant:\n{done.stderr[-3000:]}"
+            )
+        places |= found
+    (folder / "build.log").write_text(log)
+    return places
 
 
 def where_it_failed(log):
     """The source lines that errors are about: their own, or the nearest that asked for a template."""
     place = re.compile(r"(csrc/(?:core|cpu)/[\w/.]+):(\d+):")
     places, asked = set(), None
-    for line in log.splitlines():
+    lines = log.splitlines()
+    errors = [line for line in lines if " error: " in line]
+    first = [
+        line for line in errors if "call to non-" in line
+    ]  # a literal that is to be a constant
+    first = first or [line for line in errors if "variable length array" in line]
+    for line in first or lines:  # other errors may follow from these
         found = place.search(line)
         if found and "required from" in line and asked is None:
             asked = found
