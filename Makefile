@@ -21,7 +21,7 @@ CLANG_FORMAT := $(if $(ENVIRONMENT),$(VENV)/bin/)clang-format
 NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 .DEFAULT_GOAL := help
-.PHONY: help environment build demo test lint format audit package wheel clean gpu report host host-sanitized host-coverage
+.PHONY: help environment build demo test lint format audit package wheel clean gpu report host host-sanitized host-coverage fuzz
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -55,6 +55,9 @@ gpu:  ## with a GPU and nothing else: builds, tests, sanitizer, benchmark, in 8 
 KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py scores.py)
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
 	degenerate.py extremes.py properties.py gradients.py scores.py)
+
+fuzz: build $(EDITABLE)  ## the fuzz tests at random and for long; FUZZ_TIMES=100 FUZZ_SEED=...
+	HYPOTHESIS_PROFILE=long $(PY) -m pytest $(wildcard tests/test_*fuzz*.py) $(PYTEST_ARGS)
 
 host: build $(EDITABLE)  ## the operators' tests, run by the CUDA kernels on host threads; HOST_ORDER=warp
 	$(PY) -m pytest --on-host-threads=$(HOST_ORDER) -k "not reference" $(OPERATOR_TESTS) $(PYTEST_ARGS)

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+import drsl_cuda
 from drsl_cuda import functional
 from losses_table import LOSSES
 from tolerances import CONTRACT, F32, F64, assert_close
@@ -114,6 +115,15 @@ def test_ten_million_scores(name):
     assert_close(loss, error.mean(), CONTRACT[F32].loss)
     assert_close(leaf.grad[positive], -error / len(s), CONTRACT[F32].grad)
     assert abs(leaf.grad.double().sum()) < 1e-6  # what one is given is taken from others
+
+
+def test_one_query_takes_the_workspace_of_one():
+    labels = torch.zeros(64, dtype=torch.int64)
+    gallery, others = torch.zeros(10**5, 1), torch.zeros(10**5, dtype=torch.int64)
+    one, many = (
+        drsl_cuda.explain(torch.zeros(size, 1), labels[:size], gallery, others) for size in (1, 64)
+    )
+    assert one.block_rows == 1 and one.workspace_bytes < many.workspace_bytes / 4
 
 
 # ------------------------------------------------------------------------------- what cannot fit

@@ -23,7 +23,9 @@ CASES = [
 @pytest.mark.parametrize("dtype, kind, scale, name", CASES, ids=str)
 def test_errors_stay_within_what_is_said(dtype, kind, scale, name):
     found = measure_errors.errors(name, kind, dtype, scale)
-    assert all(e <= b for e, b in zip(found, measure_errors.BOUNDS[dtype][kind], strict=True)), found
+    assert all(e <= b for e, b in zip(found, measure_errors.BOUNDS[dtype][kind], strict=True)), (
+        found
+    )
 
 
 @pytest.mark.parametrize("name", measure_errors.NAMES)
