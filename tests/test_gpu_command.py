@@ -36,7 +36,7 @@ import timing  # noqa: E402
 import validate  # noqa: E402
 import verdict  # noqa: E402
 
-from problems import FULL, QUICK, Problem, batch  # noqa: E402
+from drawn_problems import FULL, QUICK, Problem, batch  # noqa: E402
 
 FACTS = {"gpu": {"name": "A GPU", "arch": "90"}, "cpus": 2, "packages": {}, "commit": "abc"}
 
