@@ -21,13 +21,19 @@ CLANG_FORMAT := $(if $(ENVIRONMENT),$(VENV)/bin/)clang-format
 NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 .DEFAULT_GOAL := help
-.PHONY: help environment build demo test lint format audit package wheel clean gpu report host host-sanitized host-coverage fuzz
+.PHONY: help environment build demo test lint format audit package wheel lock matrix mutants clean bench gpu \
+	report cpu-sanitized cpu-races fuzz fuzz-problems host host-sanitized host-coverage
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
-demo: build $(EDITABLE)  ## what was built, which path runs, and a check against the reference
-	$(PY) -m drsl_cuda
+# Kernels take minutes to compile: only for a GPU, or where they have been compiled before.
+DEMO_CUDA = $(if $(wildcard /dev/nvidiactl build/temp-*/csrc/cuda),auto,off)
+DEMO_ARGS ?=
+demo: $(ENVIRONMENT)  ## builds and checks, trains with every loss, writes runs/demo/report.html; 6 minutes
+	DRSL_CUDA=$${DRSL_CUDA:-$(DEMO_CUDA)} $(PY) setup.py --quiet build_ext --inplace
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) -m drsl_cuda
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PY) examples/reid/demo.py $(DEMO_ARGS)
 
 test: build $(EDITABLE)  ## all tests; PYTEST_ARGS="-k drsl -x" for some
 	$(PY) -m pytest $(PYTEST_ARGS)
@@ -48,25 +54,53 @@ format: $(ENVIRONMENT)  ## rewrites what lint would complain about, where it can
 audit: build  ## the library needs nothing but torch's stable ABI
 	$(PY) tools/check_abi.py
 
+# Into .venv goes what the benchmark can do without; an environment of yours stays as it is.
+bench: build $(EDITABLE)  ## the benchmark, half an hour; BENCH_ARGS=--quick a minute, bench/README.md the rest
+	$(if $(ENVIRONMENT),$(PY) -m bench.install)
+	$(PY) -m bench $(BENCH_ARGS)
+
 gpu:  ## with a GPU and nothing else: builds, tests, sanitizer, benchmark, in 8 minutes
 	@$(PYTHON) tools/gpu $(GPU_ARGS)
 
+# The CPU engine once more, for sanitizers: tests that go to its limits, and calls that a fuzzer found.
+CPU_TESTS := $(addprefix tests/test_,operator_calls.py refusals.py degenerate.py extremes.py layouts.py \
+	losses_degenerate.py redistribute.py rank_sort.py scores.py metrics.py)
+# Libraries that have to be there before all others. libstdc++ as well: AddressSanitizer looks for the
+# function that throws before Python loads it.
+preload = LD_PRELOAD="$$($(CXX) -print-file-name=$(1)) $$($(CXX) -print-file-name=libstdc++.so)"
+ADDRESS := ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096 \
+	UBSAN_OPTIONS=print_stacktrace=1 OMP_WAIT_POLICY=passive
+# ThreadSanitizer wants memory where it looks for it.
+fixed_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+cpu-sanitized: build $(EDITABLE)  ## the CPU engine under AddressSanitizer and UBSan
+	$(PY) tools/build_cpu.py address
+	$(call preload,libasan.so) $(ADDRESS) DRSL_CPU_VARIANT=address \
+	$(PY) -m pytest -k "not reference and not cuda" $(CPU_TESTS) $(PYTEST_ARGS)
+
+cpu-races: build $(EDITABLE)  ## many Python threads in the CPU engine at once under ThreadSanitizer
+	$(PY) tools/build_cpu.py thread
+	$(call preload,libtsan.so) DRSL_CPU_VARIANT=thread OMP_WAIT_POLICY=passive \
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/races.txt halt_on_error=1" \
+	$(fixed_addresses) $(PY) -m pytest -m races tests/test_threads.py $(PYTEST_ARGS)
+
+fuzz: build $(EDITABLE)  ## a coverage-guided fuzzer on the operators (clang); FUZZ_ARGS="-max_total_time=600"
+	$(PY) tools/fuzz_operators.py $(FUZZ_ARGS)
+
 # Without a GPU: g++ compiles the kernels, whose threads take turns. `make test` runs the first of these.
-KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py scores.py)
+KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py refusals.py scores.py)
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
 	degenerate.py extremes.py properties.py gradients.py scores.py)
 
-fuzz: build $(EDITABLE)  ## the fuzz tests at random and for long; FUZZ_TIMES=100 FUZZ_SEED=...
+fuzz-problems: build $(EDITABLE)  ## the fuzz tests, at random and for long; FUZZ_TIMES=100 FUZZ_SEED=...
 	HYPOTHESIS_PROFILE=long $(PY) -m pytest $(wildcard tests/test_*fuzz*.py) $(PYTEST_ARGS)
 
 host: build $(EDITABLE)  ## the operators' tests, run by the CUDA kernels on host threads; HOST_ORDER=warp
 	$(PY) -m pytest --on-host-threads=$(HOST_ORDER) -k "not reference" $(OPERATOR_TESTS) $(PYTEST_ARGS)
 
-# libstdc++ as well: AddressSanitizer looks for the function that throws before Python loads it.
 host-sanitized: build $(EDITABLE)  ## kernels on host threads under AddressSanitizer and UBSan
 	$(PY) tools/build_host.py sanitized
-	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
-	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 DRSL_HOST_VARIANT=sanitized \
+	$(call preload,libasan.so) $(ADDRESS) DRSL_HOST_VARIANT=sanitized \
 	$(PY) -m pytest -m sanitized $(KERNEL_TESTS) $(PYTEST_ARGS)
 
 host-coverage: build $(EDITABLE)  ## kernels on host threads, and which of their lines were run
@@ -80,18 +114,33 @@ report: build  ## registers, shared memory, spills, opcodes of each kernel; need
 wheel: $(ENVIRONMENT)  ## sdist, and the wheel built from it, in dist/
 	$(PY) -m build --no-isolation
 
+lock:  ## requirements/*.lock from requirements/*.txt: versions and hashes; needs uv
+	$(PYTHON) tools/lock.py $(LOCK_ARGS)
+
+matrix:  ## every torch, Python, compiler and way to install (docs/compatibility.md); hours, downloads
+	@$(PYTHON) tools/matrix $(MATRIX_ARGS)
+
+mutants: build  ## flips operators and constants, and sees whether a test notices; MUTANT_ARGS="--sample 100"
+	@$(PY) tools/mutate run $(MUTANT_ARGS)
+
 clean:  ## removes what was built; .venv stays
 	rm -rf build dist *.egg-info drsl_cuda/_C.*.so
 	find . -path ./.venv -prune -o -name __pycache__ -exec rm -rf {} +
 
 environment: $(ENVIRONMENT)  ## .venv with the pinned development requirements
 
-$(VENV)/.environment: requirements/dev.txt
+# Every file that is installed has its hash in a lock. Where there is a torch without CUDA it is taken;
+# the other asks for gigabytes of libraries besides.
+LOCKS := $(addprefix requirements/,cpu.lock dev.lock cuda.lock)
+INSTALL = $(PY) -m pip install --quiet --no-deps --require-hashes -r
+$(VENV)/.environment: $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit("drsl_cuda needs Python 3.10 or later: \
 	name one with make PYTHON=/path/to/python3." if sys.version_info < (3, 10) else 0)'
 	@echo "Setting up $(VENV): downloads torch and the tools, once."
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet -r $<
+	@$(INSTALL) requirements/cpu.lock 2>$(VENV)/.no-cpu-torch || true
+	$(INSTALL) requirements/dev.lock
+	@! $(PY) -m pip check | grep -q '^torch .* requires' || $(INSTALL) requirements/cuda.lock
 	@touch $@
 
 # After the build, whose objects it reuses, so that drsl_cuda imports from every folder.

@@ -167,7 +167,11 @@ class BuildExtension(torch_build.BuildExtension):
     def finalize_options(self):
         super().finalize_options()
         # One folder of objects for every way to build: pip would compile anew in a temporary one.
-        self.build_temp = f"build/temp-{sys.implementation.cache_tag}"
+        # Another without kernels: what both compile differs in a macro, and neither undoes the other.
+        without = (
+            "" if any(s.endswith(".cu") for e in self.extensions for s in e.sources) else "-cpu"
+        )
+        self.build_temp = f"build/temp-{sys.implementation.cache_tag}{without}"
 
     def build_extensions(self):
         compiler = torch_build.get_cxx_compiler()

@@ -1,84 +1,81 @@
-"""What is timed against each other, each as a function without arguments."""
+"""Who is timed: one table of names, what each can do, and what it takes to be there.
 
-import torch
+`--with MODULE` imports a module of yours, which adds a contender: contenders.add(Contender(...)).
+"""
 
-from drsl_cuda import BatchHardTripletLoss, DRSLLoss, FIDILoss, SmoothAPLoss
+import importlib.util
+from collections.abc import Callable
+from typing import NamedTuple
 
-PRODUCT_BYTES = 2**33  # a result beyond is formed in blocks of rows, the memory used again
-OTHERS = {"FIDI": FIDILoss, "Smooth-AP": SmoothAPLoss, "triplet": BatchHardTripletLoss}
-REFERENCE_PAIRS = 2**28  # B · n · G: beyond, the reference takes minutes
-
-
-def step(criterion, x, labels):
-    """Forward and backward, as a training step calls them."""
-    leaf = x.detach().clone().requires_grad_()
-
-    def run():
-        leaf.grad = None
-        criterion(leaf, labels).backward()
-
-    return run
+from bench import steps
+from bench.cases import FAMILY, LOSSES, UnknownName
 
 
-def products(x):
-    """x @ x.T and s @ x, which any implementation has to pay for, in the type of x."""
-    size = x.shape[-2]
-    block = max(1, min(size, PRODUCT_BYTES // (size * x.element_size())))
-    queries = x[..., :block, :]
-    s = torch.rand(*x.shape[:-2], block, size, device=x.device).to(x.dtype)
-    gram, gradient = queries @ x.mT, s @ x
+class Contender(NamedTuple):
+    name: str  # what --against takes
+    title: str  # in tables
+    build: Callable  # (case, loss, data) -> a step
+    losses: tuple  # of ours, which it does or stands beside
+    kinds: tuple = ("batch", "gallery")
+    same: bool = True  # it computes that very loss: compared with the reference, else looked at
+    needs: str | None = None  # a module without which it is absent
+    compiles: bool = False  # when it is first called: takes longer, and memory that is not its own
+    refuses: Callable = lambda case: None  # case -> why not, in a sentence
+    installed: Callable = lambda: None  # why it is absent, in a sentence
 
-    def run():
-        for first in range(0, size - block + 1, block):
-            torch.matmul(x[..., first : first + block, :], x.mT, out=gram)
-        for _ in range(0, size - block + 1, block):
-            torch.matmul(s, x, out=gradient)
+    def absent(self):
+        if self.needs and importlib.util.find_spec(self.needs) is None:
+            return f"{self.needs} is not installed"
+        return self.installed()
 
-    return run
-
-
-def replay(x, labels):
-    """Forward and backward of our loss as a CUDA graph."""
-    leaf = x.detach().clone().requires_grad_()
-    criterion = DRSLLoss()
-
-    def once():
-        return torch.autograd.grad(criterion(leaf, labels), leaf)
-
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            once()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = once()
-    keep = (leaf, labels, result)
-    return lambda: (graph.replay(), keep)[0]
+    def does(self, case, loss):
+        return case.kind in self.kinds and loss in self.losses and loss in case.losses
 
 
-class _ThreeLaunches(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        for _ in range(3):
-            torch.cuda._sleep(0)
-        return x.new_empty(())
-
-    @staticmethod
-    def backward(ctx, upstream):
-        return None
+OURS, FLOOR = "ours", "floor"
+EVERY_KIND = ("batch", "gallery", "scores", "evaluation")
 
 
-def nothing(x):
-    """What Python, autograd and three empty launches take: the least that a step can."""
-    leaf = x.detach().clone().requires_grad_()
-    return lambda: _ThreeLaunches.apply(leaf).backward()
+def _only_moderate(case):
+    if case.kind == "evaluation":
+        return "distances from differences, every one: it takes hours"
+    return None
 
 
-def reference_fits(problem):
-    return problem.sets * problem.size**2 * problem.positives <= REFERENCE_PAIRS
+CONTENDERS = {}
 
 
-def reference(x, labels):
-    return step(DRSLLoss(backend="reference"), x, labels)
+def add(contender):
+    CONTENDERS[contender.name] = contender
+
+
+add(Contender(OURS, "ours", steps.ours, LOSSES, EVERY_KIND))
+add(
+    Contender(
+        "reference", "reference, eager", steps.plain, LOSSES, EVERY_KIND, refuses=_only_moderate
+    )
+)
+add(
+    Contender(
+        "compiled", "reference, torch.compile", steps.compiled, (*FAMILY, "rank_sort"),
+        ("batch", "gallery", "scores"), compiles=True,
+    )
+)  # fmt: skip
+
+
+def load():
+    """The table with peers in it."""
+    from bench import authors, peers  # noqa: F401  they add themselves
+
+    return CONTENDERS
+
+
+def choose(names):
+    """Contenders beside ours, by the names on a command line; all of them without any."""
+    table = load()
+    for name in names:
+        if name != "none" and name not in table:
+            raise UnknownName(
+                f"no contender is called {name!r}; there are none, {', '.join(table)}"
+            )
+    return [c for c in table.values() if c.name != OURS and (not names or c.name in names)]

@@ -1,136 +1,149 @@
-"""What was measured, as a table to read, and against what was aimed at."""
+"""report.md and the plots of a run: everything that was measured, the aims, and where we lose."""
+
+from bench import aims, plots, results, standing
+from bench.cases import BY_NAME
+from bench.contenders import FLOOR
+from bench.terminal import cells, in_order, name_of, number
+
+PICTURES = {
+    "time": "Time against the number of samples, the floor dashed",
+    "memory": "Memory against the number of samples",
+    "ratios": "Times the floor, by case",
+}
 
 
-def errors(found):
-    told = (
-        f"loss {found['loss']:.1e}, gradient {found['gradient']:.1e} of {found['queries']} queries"
-    )
-    return told + ("" if found["mean"] else ", the mean is not that of the queries")
+def write_all(folder):
+    """report.md, PNG and SVG in a folder that has results."""
+    found = results.read(folder / results.NAME)
+    drawn = plots.draw(found, folder)
+    results.write(folder / "report.md", text(found, drawn) + "\n")
+    print(f"\n{folder}: {results.NAME}, report.md" + "".join(f", {d}.png, {d}.svg" for d in drawn))
+    return 0
 
 
-def median(case, name):
-    taken = case.get("ms", {}).get(name)
-    return taken and taken["median"]
-
-
-def judge(cases):
-    """Adds to each case what was aimed at: {"limits": {aim: {"limit", "is", "met"}}}."""
-    for case in cases:
-        aims = {}
-        for aim, limit in (case["problem"]["limits"] or {}).items():
-            value = achieved(aim, case, cases)
-            if value is not None:
-                aims[aim] = {"limit": limit, "is": value, "met": value <= limit}
-        case["limits"] = aims
-
-
-def achieved(aim, case, cases):
-    """The number that an aim speaks of, or None if it is none of this case, or was not measured."""
-    what, _, which = aim.partition(", ")
-    if what == "of products":
-        return case.get("of_products") if which == case["features"] else None
-    if what == "ms":
-        return median(case, "ours, eager" if which == "eager" else which)
-    if what in ("of reference", "of compiled"):
-        other = median(case, what.removeprefix("of ")) if which == case["features"] else None
-        return other and median(case, "ours") / other
-    if what == "bytes":
-        return case.get("bytes")
-    if what == "of one set":
-        return of_one_set(case, cases)
-    raise ValueError(f"there is no such aim: {aim}")
-
-
-def of_one_set(case, cases):
-    alike = ("size", "classes", "dim", "dtype", "precision")
-    for other in cases:
-        same = all(other["problem"][key] == case["problem"][key] for key in alike)
-        if same and other["problem"]["sets"] == 1 and other["features"] == case["features"]:
-            for name in ("graph", "ours"):
-                if median(case, name) and median(other, name):
-                    return median(case, name) / median(other, name)
-    return None
-
-
-def number(value, form="{:.3g}"):
-    return "-" if value is None else form.format(value)
-
-
-def line(case):
-    """One case while it is measured."""
-    head = f"{case['name']}, {case['features']}: {case['state']}"
-    if case["state"] != "measured":
-        return f"{head}: {case.get('told', '')}"
-    return f"{head}: {number(median(case, 'ours'))} ms, {case['of_products']:.2f} of products"
-
-
-COLUMNS = (
-    "problem", "features", "path", "ours", "quartiles", "graph", "eager", "products", "ratio",
-    "reference", "compiled", "floor", "GB/s", "TFLOP/s", "launches", "MiB", "aims",
-)  # fmt: skip
-
-
-def row(case):
-    ours = case["ms"]["ours"]
-    launches = case.get("launches")
-    aims = [
-        f"{aim} {got['is']:.3g} {'≤' if got['met'] else '> (missed)'} {got['limit']:.3g}"
-        for aim, got in case["limits"].items()
+def text(found, drawn=()):
+    lines = [f"# {plots.where(found)}", "", *about(found), ""]
+    lines += [f"![{PICTURES[name]}]({name}.svg)\n" for name in drawn]
+    lines += ["## What was aimed at", "", *aims_table(found), ""]
+    lines += ["## Where we lose", "", *losing(found), "", "## Everything", ""]
+    lines += [
+        "Milliseconds, medians; ×: of the floor of the same turns, its quartiles in brackets; cold: the",
+        "last-level cache overwritten before each call; of ours: of DRSL, or of our loss on scores, in the",
+        "same turns; memory beside the inputs; of bound: the time that this machine's rates allow by the",
+        "time taken (bench/floors.py). Ours and the reference do much of the gradient's work in forward.",
     ]
-    return [
-        case["name"],
-        case["features"],
-        case["path"],
-        number(ours["median"]),
-        f"{ours['q1']:.3g}–{ours['q3']:.3g}",
-        number(median(case, "graph")),
-        number(median(case, "ours, eager")),
-        number(median(case, "products")),
-        f"{case['of_products']:.2f}",
-        number(median(case, "reference")),
-        number(median(case, "compiled")),
-        number(case["floor_ms"]),
-        number(case["bytes_per_second"] / 1e9, "{:.0f}"),
-        number(case["flops"] / 1e12, "{:.1f}"),
-        "-" if launches is None else f"{launches:.0f} ({case['ours_of_launches']:.0f} ours)",
-        "-" if case.get("bytes") is None else f"{case['bytes'] / 2**20:.1f}",
-        "; ".join(aims),
-    ]
-
-
-def table(results):
-    """Markdown; times in milliseconds."""
-    lines = [
-        f"On {results['machine']['device']}, torch {results['machine']['torch']}. Times in ms."
-    ]
-    lines += ["", "| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    measured = [case for case in results["cases"] if case["state"] == "measured"]
-    lines += ["| " + " | ".join(row(case)) + " |" for case in measured]
-    for case in filter(lambda case: case["problem"]["others"], measured):
-        times = {name: median(case, name) for name in ("FIDI", "Smooth-AP", "triplet")}
-        told = (
-            f"{name} {ms:.3g} ms, {ms / median(case, 'products'):.2f} of products"
-            for name, ms in times.items()
-        )
-        lines += ["", f"{case['name']}, {case['features']}: " + "; ".join(told)]
-    others = [line(case) for case in results["cases"] if case["state"] != "measured"]
-    lines += ["", *others] if others else []
-    for case in measured:
-        if case.get("kernels"):
-            lines += ["", f"{case['name']}, {case['features']}: kernels of a step"]
-            lines += [
-                f"  {kernel['us']:10.1f} µs {kernel['launches']:5.1f} × {kernel['name']}"
-                for kernel in case["kernels"][:12]
-            ]
-    if results["rates"]:
-        lines += ["", *rates(results["rates"])]
+    for name in dict.fromkeys(row["case"] for row in found["rows"]):
+        lines += ["", *case_table(found, name)]
+    lines += ["", *rates(found)]
+    lines += [f"- {name}: not there: {why}" for name, why in found["absent"].items()]
     return "\n".join(lines)
 
 
+def about(found):
+    machine, settings = found["machine"], found["settings"]
+    packages = ", ".join(f"{name} {v}" for name, v in machine["packages"].items() if v)
+    load = ", ".join(f"{point['average']} at {point['at']}" for point in found["load"])
+    changes = " with changes" if machine["dirty"] else ""
+    return [
+        f"`python -m bench {settings['command']}`".replace(" `", "`"),
+        "",
+        f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB; "
+        f"{machine['threads']} threads; Python {machine['python']}; {packages}",
+        f"- commit {machine['commit']}{changes}; seed of the inputs {settings['seed']}",
+        f"- load average: {load} (above 1 for the threads of the run alone means that others computed too)",
+        f"- a job had {number(settings['memory'])} GiB and about {settings['patience']:.0f} s",
+    ]
+
+
+def aims_table(found):
+    rows = [aims.told(*judged) for judged in aims.judged(found)]
+    if not rows:
+        return ["No case of this run has one."]
+    return markdown(["case", "loss", "what", "aim", "is", ""], rows)
+
+
+def losing(found):
+    lines = []
+    for case, row in standing.above_floor(found):
+        told = standing.why(case, FLOOR)
+        lines.append(
+            f"- {case.full_title}, {row['loss']}: {number(row['of_floor']['median'])} of the floor"
+            + (f". {told}" if told else "")
+        )
+    for case, row in standing.ahead(found):
+        told = standing.why(case, row["contender"])
+        lines.append(
+            f"- {case.full_title}: {name_of(row)} takes {number(row['of_ours']['median'])} of ours"
+            + (f". {told}" if told else "")
+        )
+    return lines or ["Nowhere in this run."]
+
+
+def case_table(found, name):
+    title = BY_NAME[name].full_title if name in BY_NAME else name
+    head = [
+        title,
+        "forward",
+        "backward",
+        "both",
+        "×",
+        "cold ×",
+        "of ours",
+        "memory",
+        "GB/s",
+        "GFLOP/s",
+        "of bound",
+    ]
+    on_gpu = found["machine"]["kind"] == "cuda"
+    head += ["graph", "eager", "launches"] if on_gpu else []
+    rows = []
+    for row in in_order(found, name):
+        short = cells(row)
+        if row["state"] != "measured":
+            rows.append([short[0], f"{short[1]}"] + [""] * (len(head) - 2))
+            continue
+        ratio = row.get("of_floor")
+        told = "1"
+        if ratio:
+            told = f"{number(ratio['median'])} [{number(ratio['q1'])}–{number(ratio['q3'])}]"
+        cold = row.get("cold")
+        line = [
+            short[0], short[1], short[2], short[3], told,
+            number(cold["of_floor"]["median"]) if cold else "",
+            number(row["of_ours"]["median"]) if "of_ours" in row else "", short[6],
+            number(row["bytes_per_second"] / 1e9) if "bytes_per_second" in row else "",
+            short[7], short[8],
+        ]  # fmt: skip
+        if on_gpu:
+            launches = row.get("launches")
+            line += [
+                number(row.get("graph_ms")), number(row.get("eager_ms")),
+                "–" if launches is None else f"{launches:.0f} ({row['ours_of_launches']:.0f} ours)",
+            ]  # fmt: skip
+        rows.append(line)
+    lines = markdown(head, rows)
+    for row in results.rows(found, name, state="measured"):
+        for kernel in row.get("kernels", [])[:12]:
+            lines.append(
+                f"    {kernel['us']:10.1f} µs {kernel['launches']:5.1f} × {kernel['name']}"
+            )
+    return lines
+
+
+def markdown(head, rows):
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return lines + [
+        f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows
+    ]
+
+
 def rates(found):
-    yield f"copy {found['copy_bytes_per_second'] / 1e12:.2f} TB/s"
-    for product in found["products"]:
-        head = f"{product['product']}, {product['size']}, {product['type']}"
-        yield f"{head}: {product['flops'] / 1e12:.1f} TFLOP/s"
-    for count, ms in found["empty_graphs_ms"].items():
-        yield f"graph of {count} empty kernels: {1e3 * ms:.1f} µs"
+    if not found["rates"]:
+        return []
+    lines = [f"- copy: {found['rates']['copy'] / 1e9:,.1f} GB/s read and written"]
+    for product in found["rates"]["measured"]:
+        head = f"- {product['product']}, {product['size']}, {product['kind']}"
+        lines.append(f"{head}: {product['flops'] / 1e9:,.0f} GFLOP/s")
+    for count, ms in found["rates"].get("empty_graphs_ms", {}).items():
+        lines.append(f"- graph of {count} empty kernels: {1e3 * ms:.1f} µs")
+    return lines

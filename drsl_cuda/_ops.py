@@ -22,7 +22,8 @@ EMBEDDING_LOSS = torch.ops.drsl.embedding_loss.default
 RANK_SORT_LOSS = torch.ops.drsl.rank_sort_loss.default
 AP_LOSS = torch.ops.drsl.ap_loss.default
 ALRP_LOSS = torch.ops.drsl.alrp_loss.default
-MATCH_PLACES = torch.ops.drsl.match_places.default
+MATCH_TILES = torch.ops.drsl.match_tiles.default
+MATCH_ROWS = torch.ops.drsl.match_rows.default
 SQUARED_LENGTHS = torch.ops.drsl.squared_lengths.default
 
 NONE, MEAN, SUM = 0, 1, 2  # reduction, as the operators count them
@@ -37,7 +38,7 @@ def _devices(op):
 
 _ON_EMBEDDINGS = (PAIRWISE, RANK_SORT, REDISTRIBUTE, EMBEDDING_LOSS)
 _ON_SCORES = (RANK_SORT_LOSS, AP_LOSS, ALRP_LOSS)  # told to torch in _scores.py
-DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES, MATCH_PLACES)}
+DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES, MATCH_TILES)}
 
 
 def accumulation(dtype):
@@ -52,12 +53,23 @@ def tf32(x):
     )
 
 
+def on_one_device(first, *others):
+    """Called for tensors without numbers only. A call that has some with numbers comes here as well, and
+    must not be given results that nobody computed."""
+    for other in others:
+        if other is not None and other.device != first.device:
+            raise RuntimeError(
+                f"drsl: all tensors must be on one device, got {first.device} and {other.device}"
+            )
+
+
 def _columns(x, gallery):
     return x.shape[-2] if gallery is None else gallery.shape[-2]
 
 
 @torch.library.register_fake("drsl::pairwise")
 def _(x, gallery, tf32=False):
+    on_one_device(x, gallery)
     shape = (*x.shape[:-1], _columns(x, gallery))
     dtype = accumulation(x.dtype)
     return x.new_empty(shape, dtype=dtype), x.new_empty(shape, dtype=dtype)
@@ -65,6 +77,7 @@ def _(x, gallery, tf32=False):
 
 @torch.library.register_fake("drsl::rank_sort")
 def _(distance, cosine, labels, gallery_labels, self_index, exclude, loss, params):
+    on_one_device(distance, cosine, labels, gallery_labels, self_index, exclude)
     rows = distance.shape[:-1]
     return (
         distance.new_empty(rows),
@@ -76,6 +89,7 @@ def _(distance, cosine, labels, gallery_labels, self_index, exclude, loss, param
 
 @torch.library.register_fake("drsl::redistribute")
 def _(grad_distance, grad_cosine, distance, cosine, x, gallery, tf32=False):
+    on_one_device(x, gallery, grad_distance, grad_cosine, distance, cosine)
     return _gradients(x, gallery, True, True, x.dtype)
 
 
@@ -104,6 +118,7 @@ def _(
     grad_gallery,
     tf32=False,
 ):
+    on_one_device(x, labels, gallery, gallery_labels, self_index, exclude, row_weight)
     shape = x.shape[:-1] if reduction == NONE else ()
     dtype = accumulation(x.dtype)
     return (
@@ -113,14 +128,22 @@ def _(
     )
 
 
-@torch.library.register_fake("drsl::match_places")
-def _(gram, x, gallery, x_norm2, *_):
-    rows = gram.shape[1:2]
-    return (
-        gram.new_empty(rows, dtype=torch.float64),
-        gram.new_empty(rows, dtype=torch.float64),
-        gram.new_empty(rows, dtype=torch.int64),
-    )
+def _scores(rows):
+    """ap, inp, first."""
+    real = rows.new_empty(rows.shape[:1], dtype=torch.float64)
+    return real, torch.empty_like(real), rows.new_empty(rows.shape[:1], dtype=torch.int64)
+
+
+@torch.library.register_fake("drsl::match_tiles")
+def _(x_operand, *others):
+    on_one_device(x_operand, *others[:11])  # then numbers
+    return _scores(x_operand)
+
+
+@torch.library.register_fake("drsl::match_rows")
+def _(gram, *others):
+    on_one_device(gram, *others[:-1])  # on_grid
+    return _scores(gram)
 
 
 @torch.library.register_fake("drsl::squared_lengths")

@@ -10,7 +10,7 @@ is made at once.
 import torch
 
 from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse
-from drsl_cuda._ops import ALRP_LOSS, AP_LOSS, RANK_SORT_LOSS
+from drsl_cuda._ops import ALRP_LOSS, AP_LOSS, RANK_SORT_LOSS, on_one_device
 
 
 def _losses(scores, count):
@@ -23,16 +23,19 @@ def _gradient(scores, wanted):
 
 @torch.library.register_fake("drsl::rank_sort_loss")
 def _(scores, targets, delta, grad, apart=False):
+    on_one_device(scores, targets)
     return *_losses(scores, 2), _gradient(scores, grad), _gradient(scores, grad and apart)
 
 
 @torch.library.register_fake("drsl::ap_loss")
 def _(scores, targets, delta, interpolated, grad):
+    on_one_device(scores, targets)
     return *_losses(scores, 1), _gradient(scores, grad)
 
 
 @torch.library.register_fake("drsl::alrp_loss")
 def _(scores, targets, regression_losses, delta, grad):
+    on_one_device(scores, targets, regression_losses)
     shape = regression_losses.shape
     order = scores.new_empty(shape, dtype=torch.int64)
     return *_losses(scores, 1), scores.new_empty(shape), order, _gradient(scores, grad)

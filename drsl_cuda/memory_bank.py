@@ -21,12 +21,13 @@ class Entries(NamedTuple):
 class MemoryBank(torch.nn.Module):
     """The last `size` embeddings and their labels, in a ring on the device of the module.
 
-    >>> bank = MemoryBank(55_000, 2048)
+    >>> bank = MemoryBank(55_000)
     >>> gallery, gallery_labels, own = bank(embeddings, labels)       # stores them first
     >>> loss = criterion(embeddings, labels, gallery, gallery_labels, self_index=own)
 
     size         rows to remember
-    dim          D, numbers in a row
+    dim          D, numbers in a row. Without it the first batch, or a state_dict, decides about D, sets
+                 and device; until then the bank holds nothing
     sets         S for embeddings [S, B, D] (parts with the same labels), None for [B, D]
     dtype        of the stored rows. A loss promotes what it compares to one type, so that another one
                  than the embeddings' costs a converted gallery in each step
@@ -54,7 +55,7 @@ class MemoryBank(torch.nn.Module):
     def __init__(
         self,
         size,
-        dim,
+        dim=None,
         *,
         sets=None,
         dtype=torch.float32,
@@ -62,11 +63,14 @@ class MemoryBank(torch.nn.Module):
         device=None,
     ):
         super().__init__()
-        self.size, self.dim = _count("size", size), _count("dim", dim)
+        self.size = _count("size", size)
+        self.dim = None if dim is None else _count("dim", dim)
         self.sets = None if sets is None else _count("sets", sets)
+        if dim is None and sets is not None:
+            raise ValueError(f"dim must be given where sets are, got None and {sets}")
         _one_of("dtype", dtype, _check._FLOATING)
         _one_of("label_dtype", label_dtype, _check._INTEGER)
-        shape = (self.size, self.dim) if sets is None else (self.sets, self.size, self.dim)
+        shape = (*(() if sets is None else (sets,)), self.size, self.dim or 0)
         self.register_buffer("rows", torch.zeros(shape, dtype=dtype, device=device))
         self.register_buffer("labels", torch.zeros(self.size, dtype=label_dtype, device=device))
         self._stored = 0
@@ -93,6 +97,8 @@ class MemoryBank(torch.nn.Module):
         others get -1.
         """
         self._check(embeddings, labels)
+        if self.dim is None:
+            self._settle(embeddings.shape, embeddings.device)
         batch = labels.shape[0]
         lost = max(batch - self.size, 0)
         at = (self._stored + lost) % self.size
@@ -119,13 +125,28 @@ class MemoryBank(torch.nn.Module):
     def set_extra_state(self, state):
         self._stored = state["stored"]
 
+    def _settle(self, shape, device):
+        """Rows for embeddings or rows of this shape, [.., _, D]: the bank has not met any yet."""
+        self.dim, self.sets = shape[-1], shape[0] if len(shape) == 3 else None
+        self.rows = self.rows.new_zeros((*shape[:-2], self.size, self.dim), device=device)
+        self.labels = self.labels.to(device)
+
+    def _load_from_state_dict(self, state_dict, prefix, *arguments):
+        rows = state_dict.get(f"{prefix}rows")
+        if self.dim is None and rows is not None and rows.shape[-1] > 0:
+            self._settle(rows.shape, self.rows.device)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
     def extra_repr(self):
         sets = "" if self.sets is None else f"sets={self.sets}, "
-        return f"{self.size}, {self.dim}, {sets}dtype={self.rows.dtype}, filled={self.filled}"
+        dim = "" if self.dim is None else f"{self.dim}, "
+        return f"{self.size}, {dim}{sets}dtype={self.rows.dtype}, filled={self.filled}"
 
     def _check(self, embeddings, labels):
         _check.embedding_problem(embeddings, labels)
         shape = list(embeddings.shape)
+        if self.dim is None:
+            return
         if shape != [*self.rows.shape[:-2], shape[-2], self.dim]:
             sets = "" if self.sets is None else f"{self.sets}, "
             raise ValueError(f"embeddings must have shape [{sets}B, {self.dim}], got {shape}")

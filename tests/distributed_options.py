@@ -17,7 +17,7 @@ from distributed_table import (
     split,
     whole,
 )
-from drsl_cuda import DRSLLoss, FIDILoss
+from drsl_cuda import DRSLLoss, FIDILoss, SmoothAPLoss
 from drsl_cuda.distributed import DistributedLoss, _positives, _ranking, _rows, distributed_loss
 from drsl_cuda.distributed._ranks import Ranks
 from tolerances import F64, assert_close
@@ -55,23 +55,38 @@ def losses_of_each_query_are_not_reduced(world, name):
     assert_close(leaf.grad, world.mine(everyone.grad, UNEVEN.sizes), 1e-12)
 
 
-@check(3, *FOUR)
-def excluded_pairs_are_left_out(world, name):
+@check(3, *BOTH)
+def excluded_pairs_are_left_out(world, case):
+    loss, mode = split(case)
+    leave_out_pairs(world, loss, mode)
+
+
+@check(3, *MODES)
+def an_excluded_own_copy_is_no_positive(world, mode):
+    leave_out_pairs(world, SmoothAPLoss(0.1, include_self=True), mode)
+
+
+def leave_out_pairs(world, loss, mode):
     x, labels = batch(UNEVEN)
     exclude = torch.rand(24, 24, generator=torch.Generator().manual_seed(1)) < 0.3
     for query in (1, 4, 20):
         exclude[query] |= labels != labels[query]  # no negative: nothing for a triplet
     exclude[6] |= labels == labels[6]
+    exclude[torch.arange(0, 24, 5), torch.arange(0, 24, 5)] = True
+    x[9, 0] = torch.nan  # and those that are excluded cannot spoil anything
+    exclude[:, 9] = True
+    exclude[9] = True
     leaf = world.mine(x, UNEVEN.sizes).requires_grad_()
     value = distributed_loss(
-        FOUR[name],
+        loss,
         leaf,
         world.mine(labels, UNEVEN.sizes, 0),
         group=world.group,
+        mode=mode,
         exclude=world.mine(exclude, UNEVEN.sizes),
     )
     value.backward()
-    wanted, of_all = whole(FOUR[name], x, labels, exclude=exclude)
+    wanted, of_all = whole(loss, x, labels, exclude=exclude)
     assert_close(value, wanted, 1e-12)
     assert_close(leaf.grad / 3, world.mine(of_all, UNEVEN.sizes), 1e-12)
 
@@ -94,8 +109,7 @@ def small_tiles_change_nothing(world, case):
         mock.patch("drsl_cuda.distributed._kinds._ROWS", 30),
     ):
         compare(world, loss, UNEVEN, F64, mode, 1e-12)
-        if mode == "gather":
-            excluded_pairs_are_left_out(world, case.split("-")[0])
+        leave_out_pairs(world, loss, mode)
 
 
 @check(3, *MODES)

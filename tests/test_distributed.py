@@ -38,7 +38,7 @@ def test_ranks_together(results, name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_without_a_group_it_is_the_loss_itself(name, mode):
     x, labels = batch(Layout((14,)))
-    exclude = torch.eye(14, dtype=torch.bool).roll(1, 0) if mode == "gather" else None
+    exclude = torch.eye(14, dtype=torch.bool).roll(1, 0)
     leaf, same = x.clone().requires_grad_(), x.clone().requires_grad_()
     loss = DistributedLoss(LOSSES[name], mode=mode)(leaf, labels, exclude=exclude)
     wanted = LOSSES[name](same, labels, exclude=exclude)
@@ -70,9 +70,9 @@ def test_terms_and_losses_of_each_query_without_a_group():
         ({"exclude": torch.zeros(4, 4)}, TypeError, "exclude must be a bool tensor"),
         ({"exclude": torch.zeros(3, 4) > 0}, ValueError, r"exclude must have shape \[b, G\]"),
         (
-            {"mode": "ring", "exclude": torch.zeros(4, 4) > 0},
+            {"mode": "ring", "exclude": torch.zeros(4, 3) > 0},
             ValueError,
-            "exclude must be None in mode 'ring'",
+            r"exclude must have shape \[B, G\]",
         ),
     ],
     ids=str,

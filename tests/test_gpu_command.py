@@ -1,7 +1,6 @@
-"""`make gpu`, the benchmark and the report on kernels, as far as they go without a GPU.
+"""`make gpu` and the report on kernels, as far as they go without a GPU.
 
-They are programs of tools/ and bench/; here their steps are replaced by small ones that fail, hang
-or crash, and the benchmark runs tiny problems on the CPU.
+They are programs of tools/; here their steps are replaced by small ones that fail, hang or crash.
 """
 
 import json
@@ -14,29 +13,19 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-if not (ROOT / "bench/gpu.py").exists():
-    pytest.skip("the benchmark is not part of this copy", allow_module_level=True)
-sys.path += [str(ROOT / "tools/gpu"), str(ROOT / "tools"), str(ROOT / "bench")]
+if not (ROOT / "tools/gpu").exists():
+    pytest.skip("the tools are not part of this copy", allow_module_level=True)
+sys.path += [str(ROOT / "tools/gpu"), str(ROOT / "tools")]
 
-import against_sort  # noqa: E402
-import floors  # noqa: E402
-import gpu  # noqa: E402
 import kernel_report  # noqa: E402
-import launches  # noqa: E402
-import report  # noqa: E402
 import runner  # noqa: E402
 import sanitizer  # noqa: E402
 import sanitizer_cases  # noqa: E402
 import steps  # noqa: E402
 import suite  # noqa: E402
-import timing  # noqa: E402
-import validate  # noqa: E402
 import verdict  # noqa: E402
-
-from drawn_problems import FULL, QUICK, Problem, batch  # noqa: E402
 
 FACTS = {"gpu": {"name": "A GPU", "arch": "90"}, "cpus": 2, "packages": {}, "commit": "abc"}
 
@@ -209,7 +198,7 @@ def test_the_shares_fit_and_the_steps_are_those_that_were_asked_for():
     assert sum(step.share for step in every) <= steps.SECONDS <= 480
     assert [step.name for step in every] == [
         "environment", "build", "self-check", "tests on the GPU", "gradcheck and opcheck",
-        "sanitizer", "benchmark", "losses on scores", "other tests",
+        "sanitizer", "benchmark", "other tests",
     ]  # fmt: skip
     readme = (ROOT / "bench/README.md").read_text().splitlines()
     for step in every:
@@ -337,133 +326,32 @@ def test_the_sanitizers_cases_run():
         assert sanitizer_cases.run_scores(*case, "cpu").isfinite().all()
 
 
-def bench(tmp_path, capsys, *arguments):
-    out = tmp_path / "benchmark.json"
-    status = gpu.main(["--device", "cpu", "--quick", "--out", str(out), *arguments])
-    return status, json.loads(out.read_text())["cases"], capsys.readouterr().out
+ROWS = [
+    {"case": "64x4x2048", "loss": "drsl", "contender": "ours", "state": "measured"},
+    {"case": "64x4x2048", "loss": "triplet", "contender": "ours", "state": "failed"},
+    {"case": "64x4x2048", "loss": "drsl", "contender": "reference", "state": "out of memory"},
+    {"case": "64x4x2048", "loss": "drsl", "contender": "keops", "state": "wrong"},
+]
 
 
-def test_losses_on_scores_are_measured_where_there_is_no_gpu(tmp_path, capsys):
-    out = tmp_path / "scores.json"
-    status = against_sort.main(
-        ["--device", "cpu", "--quick", "--seconds", "0.01", "--out", str(out)]
+def test_what_the_benchmark_left_is_summed_up():
+    outcome = steps.judged(ROWS, 1)
+    assert outcome.state == "failed"
+    assert outcome.told == (
+        "ours measured in 1 of 2 cases and losses; wrong: 64x4x2048 drsl; failed: 64x4x2048 triplet"
     )
-    said, results = capsys.readouterr().out, json.loads(out.read_text())
-    assert status == 0, said
-    assert said.count(" sorts,") + said.count(" sorts;") == 2 * len(against_sort.LOSSES)
-    for found in results:
-        assert max(found["errors"].values()) < 1e-4
-        assert set(found["ms"]) == {"sort", *against_sort.LOSSES}
+    assert steps.judged(ROWS[:1], 0).state == "passed"
 
 
-def test_the_benchmark_runs_where_there_is_no_gpu(tmp_path, capsys):
-    status, cases, said = bench(tmp_path, capsys, "--budget", "300", "--seconds", "0.05")
-    assert status == 0, said
-    assert len(cases) == 2 * len(QUICK)
-    for case in cases:
-        assert case["state"] == "measured", case
-        assert case["errors"]["good"] and case["errors"]["queries"] > 1
-        assert 0 < case["ms"]["ours"]["q1"] <= case["ms"]["ours"]["median"]
-        assert case["name"] in said
-    assert cases[0]["limits"]["of products, random"]["met"]
-    assert cases[1]["limits"]["of one set"]["is"] > 0
-
-
-def test_a_benchmark_without_time_names_what_it_left_out(tmp_path, capsys):
-    status, cases, said = bench(tmp_path, capsys, "--budget", "0")
-    assert status == 0
-    assert {case["state"] for case in cases} == {"not run"}
-    assert said.count("no time was left") == 2 * len(cases)  # when it comes to it, and at the end
-
-
-def test_a_case_that_fails_or_is_wrong_fails_the_benchmark(tmp_path, capsys, monkeypatch):
-    fast = ("--budget", "300", "--seconds", "0.05")
-    with monkeypatch.context() as patch:
-        patch.setitem(validate.LIMITS, "bfloat16", (0.0, 0.0))
-        status, cases, said = bench(tmp_path, capsys, *fast)
-    wrong = [case for case in cases if case["state"] == "wrong"]
-    assert status == 1 and {case["name"] for case in wrong} == {QUICK[-1].name}
-    assert "ms" not in wrong[0] and "gradient" in said
-    monkeypatch.setattr(gpu.validate, "check", crash)
-    status, cases, _ = bench(tmp_path, capsys, *fast)
-    assert status == 1 and {case["state"] for case in cases} == {"failed"}
-
-
-def test_a_wrong_gradient_is_not_timed(monkeypatch):
-    problem = Problem(2, 24, 6, 16)
-    x, labels = batch(problem, "clustered", "cpu")
-    assert validate.check(problem, x, labels)["good"]
-
-    def off(*arguments, reduction="mean", **options):
-        return 1.01 * plain(*arguments, reduction=reduction, **options)
-
-    plain = validate.functional.drsl_loss
-    monkeypatch.setattr(validate.functional, "drsl_loss", off)
-    assert not validate.check(problem, x, labels)["good"]
-
-
-def test_some_queries_are_checked_like_all(monkeypatch):
-    problem = Problem(1, 64, 16, 16)
-    x, labels = batch(problem, "random", "cpu")
-    monkeypatch.setattr(validate, "WHOLE_PAIRS", 0)
-    found = validate.check(problem, x, labels)
-    assert found["queries"] == validate.QUERIES and found["good"]
-
-
-def test_clustered_features_lie_around_their_centres():
-    x, labels = batch(Problem(1, 256, 64, 32), "clustered", "cpu")
-    same = labels[:, None] == labels
-    stray = torch.arange(256) % 64 == 63
-    same &= ~(stray[:, None] | stray | torch.eye(256, dtype=torch.bool))
-    distance = torch.cdist(x, x)
-    assert distance[same].max() < distance[~same & ~(stray[:, None] | stray)].median()
-
-
-@pytest.mark.parametrize(
-    ("name", "short"),
-    [
-        ("void drsl::cuda::turn_few<true, float, 4>(drsl::cuda::Task<float>)", "turn_few<true, float, 4>"),
-        ("void at::(anonymous namespace)::add<int>(int*, f(int))", "at::(anonymous namespace)::add<int>"),
-        ("Memset (Device)", "Memset"),
-        ("sm90_xmma_gemm_bf16", "sm90_xmma_gemm_bf16"),
-    ],
-)  # fmt: skip
-def test_names_of_kernels_are_shortened(name, short):
-    assert launches.short_name(name) == short
-
-
-def test_quartiles():
-    assert timing.statistics([4.0, 1.0, 2.0, 3.0, 100.0]) == {
-        "median": 3.0, "q1": 2.0, "q3": 4.0, "calls": 5,
-    }  # fmt: skip
-
-
-def test_aims_are_judged_where_they_apply():
-    problem = {"limits": {"of products, random": 2.0, "ms, graph": 0.5}}
-    case = {"problem": problem, "features": "clustered", "of_products": 3.0}
-    report.judge([case])
-    assert case["limits"] == {}
-    case |= {"features": "random", "ms": {"graph": {"median": 0.4}}}
-    report.judge([case])
-    assert not case["limits"]["of products, random"]["met"]
-    assert case["limits"]["ms, graph"]["met"]
-
-
-def test_floors_are_what_a_pencil_gives():
-    problem = Problem(1, 16384, 4096, 512, torch.bfloat16)
-    by_name = {floor.stage: floor for floor in floors.stages(problem)}
-    assert by_name["gram"].bytes == 16384 * 512 * 2 + 4 * 16384**2
-    assert by_name["gram"].flops == pytest.approx(16384**2 * 512, rel=1e-3)  # the upper half
-    assert by_name["redistribute"].flops == 2 * 16384**2 * 512
-    assert by_name["turn"].seconds("bfloat16") == pytest.approx(8 * 16384**2 / 4.3e12, rel=0.02)
-    assert floors.library_products(problem) == pytest.approx(4 * 16384**2 * 512 / 790e12)
-    held, streamed = Problem(1, 16384, 4096, 512), Problem(1, 32768, 8192, 512)
-    assert not floors.is_streamed(held) and floors.is_streamed(streamed)
-    assert floors.total(streamed) > 4 * floors.total(held)
-
-
-def test_the_table_of_floors_in_the_docs_is_current():
-    assert floors.table(FULL) in (ROOT / "docs/kernels.md").read_text()
+def test_the_benchmark_step_keeps_what_an_unfinished_run_left(tmp_path):
+    work = runner.Work(tmp_path, time.monotonic() + 5)
+    work.call = lambda command, log: (tmp_path / "results.part.json").write_text(
+        json.dumps({"rows": ROWS[:1]})
+    )
+    assert steps.benchmark(work).told == "ours measured in 1 of 1 cases and losses"
+    (tmp_path / "results.part.json").unlink()
+    work.call = lambda command, log: (tmp_path / log).write_text("an error: no driver\n")
+    assert steps.benchmark(work) == ("failed", "no results: an error: no driver", 0.0)
 
 
 USAGE = """

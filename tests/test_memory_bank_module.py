@@ -176,3 +176,40 @@ def test_sets_are_checked():
     bank = MemoryBank(20, 5, sets=3)
     with pytest.raises(ValueError, match=r"embeddings must have shape \[3, B, 5\], got \[7, 5\]"):
         bank(torch.ones(7, 5), torch.ones(7).long())
+
+
+# ------------------------------------------------------------------ a bank that is told its size only
+
+
+@pytest.mark.parametrize("lead", [(), (3,)], ids=["rows", "sets"])
+def test_the_first_batch_decides_what_was_not_said(lead, device):
+    told = MemoryBank(20, 5, sets=lead[0] if lead else None, device=device)
+    bank = MemoryBank(20)
+    assert repr(bank) == "MemoryBank(20, dtype=torch.float32, filled=0)"
+    assert bank.rows.numel() == 0 and bank.filled == 0
+    for seed in range(5):
+        x = torch.randn(*lead, 6, 5, device=device)
+        labels = torch.arange(6, device=device) + seed
+        for got, wanted in zip(bank(x, labels), told(x, labels), strict=True):
+            assert torch.equal(got, wanted) and got.device == wanted.device
+    assert repr(bank) == repr(told)
+    with pytest.raises(ValueError, match="embeddings must have shape"):
+        bank(torch.randn(*lead, 6, 4, device=device), labels)
+
+
+def test_a_state_dict_decides_as_well():
+    bank = MemoryBank(20)
+    empty = bank.state_dict()
+    bank(torch.randn(6, 5), torch.arange(6))
+    fresh = MemoryBank(20)
+    fresh.load_state_dict(empty)
+    assert fresh.dim is None and fresh.filled == 0
+    fresh.load_state_dict(bank.state_dict())
+    assert all(map(torch.equal, fresh.entries(), bank.entries()))
+    with pytest.raises(RuntimeError, match="size mismatch for rows"):
+        MemoryBank(21).load_state_dict(bank.state_dict())
+
+
+def test_sets_alone_do_not_say_what_a_row_is():
+    with pytest.raises(ValueError, match="dim must be given where sets are"):
+        MemoryBank(20, sets=2)

@@ -96,14 +96,20 @@ def ninja_file(variant, folder):
 def build(variant="plain", target="library"):
     """The path of what was built."""
     folder = ROOT / f"build/host-{variant}"
+    run_ninja(folder, ninja_file(variant, folder), target, "for host threads")
+    return folder / ("drsl_host.so" if target == "library" else target)
+
+
+def run_ninja(folder, wanted, target, what):
+    """Builds `target` in the folder as the text of the ninja file says; `what` is for the message."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted, file = ninja_file(variant, folder), folder / "build.ninja"
+    file = folder / "build.ninja"
     if not file.exists() or file.read_text() != wanted:
         file.write_text(wanted)
     beside = str(Path(sys.executable).parent)  # pip installs ninja there
     ninja = shutil.which("ninja", path=os.environ["PATH"] + os.pathsep + beside)
     if ninja is None:
-        raise RuntimeError("ninja is needed to build the kernels for host threads")
+        raise RuntimeError(f"ninja is needed to build {target} {what}")
     jobs = os.environ.get("MAX_JOBS", str(os.cpu_count()))
     built = subprocess.run(
         [ninja, "-C", folder, "-j", jobs, "--quiet", target],
@@ -112,12 +118,9 @@ def build(variant="plain", target="library"):
         env=without_preloads(),
     )
     if built.returncode:
-        raise RuntimeError(
-            f"{target} for host threads was not built:\n{built.stdout}{built.stderr}"
-        )
+        raise RuntimeError(f"{target} {what} was not built:\n{built.stdout}{built.stderr}")
     if built.stdout.strip():
         print(built.stdout, file=sys.stderr)
-    return folder / ("drsl_host.so" if target == "library" else target)
 
 
 def without_preloads():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 SHIPPED_AS_SOURCE = ["bench", "csrc", "drsl_cuda", "docs", "tests", "tools", "setup.py"]
 SHIPPED_AS_SOURCE += ["pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"]
-SHIPPED_AS_SOURCE += ["requirements"]
+SHIPPED_AS_SOURCE += ["examples", "requirements", "SECURITY.md"]
 
 
 def tracked(*paths):

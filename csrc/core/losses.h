@@ -1,5 +1,6 @@
 #pragma once
 // The list of losses on embeddings: the one place where a name and numbers become a type.
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,12 @@ using DrslStep = Drsl<T, Hard<T>>;
 // X(policy): every policy that engines compile a row kernel for.
 #define DRSL_FOR_EACH_POLICY(X) X(DrslSmooth) X(DrslStep) X(Fidi) X(SmoothAP) X(BatchHardTriplet)
 
-// f(policy) for the loss of that name; false if there is none or it takes other parameters.
+// f(policy) for the loss of that name; false if there is none or it takes other parameters. They are
+// finite.
 template <class T, class F>
 bool with_policy(const std::string& loss, const std::vector<double>& p, F f) {
+  for (const double parameter : p)
+    if (!std::isfinite(parameter)) return false;
   if (loss == "drsl" && p.size() == 4 && p[0] >= 0) {
     if (p[0] == 0)
       f(DrslStep<T>{{}, Hard<T>(), T(p[1]), T(p[2]), T(p[3])});

@@ -2,6 +2,7 @@
 // them.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "core/losses.h"
@@ -13,13 +14,12 @@
 namespace drsl {
 namespace {
 
-Tensor empty(std::vector<int64_t> shape, ScalarType type) {
-  return torch::stable::empty(shape, type);
-}
-
 template <class T>
 T* data(const Tensor& t) {
   return static_cast<T*>(t.mutable_data_ptr());
+}
+void zero(const Tensor& t) {
+  if (t.numel() > 0) std::memset(t.mutable_data_ptr(), 0, size_t(t.numel() * t.element_size()));
 }
 template <class T>
 const T* data(const std::optional<Tensor>& t) {
@@ -49,7 +49,7 @@ Tensor matrix(const char* name, const Tensor& t, const Tensor& like) {
   bool same = t.is_cpu() && t.dim() == like.dim() && t.scalar_type() == like.scalar_type();
   for (int64_t i = 0; same && i < t.dim(); ++i) same = t.size(i) == like.size(i);
   STD_TORCH_CHECK(same, "drsl: ", name, " must have the shape, dtype and device of distance");
-  return torch::stable::contiguous(t);
+  return contiguous(name, t);
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
@@ -61,10 +61,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
   const ScalarType type = distance.scalar_type();
   STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double,
                   "drsl: distance must be float32 or float64");
-  const Tensor d = torch::stable::contiguous(distance), c = matrix("cosine", cosine, distance);
+  const Tensor d = contiguous("distance", distance), c = matrix("cosine", cosine, distance);
   const bool sets = d.dim() == 3;
   const int64_t S = sets ? d.size(0) : 1, B = d.size(-2), G = d.size(-1);
-  if (exclude) exclude = torch::stable::contiguous(*exclude);
+  check_counts(B, G);
+  Traits traits;
+  STD_TORCH_CHECK(find_traits(loss, params, traits), "drsl: no loss '", loss, "' with ",
+                  params.size(), " such parameters");
+  if (exclude) exclude = contiguous("exclude", *exclude);
   const Selection selection = select(B, G, labels, gallery_labels, self_index, exclude);
   const auto shape = [&](std::vector<int64_t> tail) {
     if (sets) tail.insert(tail.begin(), S);
@@ -95,6 +99,10 @@ std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cos
   const Tensor gc = matrix("grad_cosine", grad_cosine, distance);
   const Tensor grad_x = empty(e.shape({e.B, e.D}), e.type());
   const Tensor grad_r = e.gallery ? empty(e.shape({e.G, e.D}), e.type()) : empty({0}, e.type());
+  if (e.S == 0 || e.B == 0 || e.G == 0) {
+    zero(grad_x), zero(grad_r);
+    return {grad_x, grad_r};
+  }
   dispatch(e.type(), [&](auto in, auto acc) {
     using In = decltype(in);
     using T = decltype(acc);
@@ -124,7 +132,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   STD_TORCH_CHECK(reduction >= 0 && reduction <= 2, "drsl: reduction must be 0, 1 or 2");
   STD_TORCH_CHECK(bool(gallery) == bool(gallery_labels),
                   "drsl: gallery and gallery_labels go together");
-  if (exclude) exclude = torch::stable::contiguous(*exclude);
+  if (exclude) exclude = contiguous("exclude", *exclude);
   Selection selection = select(e.B, e.G, labels, gallery_labels, self_index, exclude);
   const ScalarType acc_type = e.accumulation();
   const bool each = Reduction(reduction) == Reduction::kNone;
@@ -152,19 +160,23 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   const Tensor grad_x = want_x ? empty(e.shape({e.B, e.D}), acc_type) : empty({0}, acc_type);
   const Tensor grad_r = want_gallery ? empty(e.shape({e.G, e.D}), acc_type) : empty({0}, acc_type);
 
+  std::optional<Tensor> given;
+  if (row_weight) {
+    STD_TORCH_CHECK(row_weight->is_cpu() && row_weight->scalar_type() == acc_type &&
+                        row_weight->numel() == e.S * e.B,
+                    "drsl: row_weight must be a number of the accumulation type for each query");
+    given = contiguous("row_weight", *row_weight);
+  }
+  const Plan plan = plan_cpu(e.problem(want_x || want_gallery));
+  if (plan.path == Path::kEmpty) {
+    for (const Tensor& t : {out, out_terms, grad_x, grad_r}) zero(t);
+    return {out, out_terms, grad_x, grad_r};
+  }
   dispatch(e.type(), [&](auto in, auto acc) {
     using In = decltype(in);
     using T = decltype(acc);
-    const Plan plan = plan_cpu(e.problem(want_x || want_gallery));
     std::vector<double> losses(B), terms(3 * B), weight(B);
     for (size_t q = 0; q < B; ++q) weight[q] = each ? 1 : share * counted[q];
-    std::optional<Tensor> given;
-    if (row_weight) {
-      STD_TORCH_CHECK(row_weight->is_cpu() && row_weight->scalar_type() == acc_type &&
-                          row_weight->numel() == e.S * e.B,
-                      "drsl: row_weight must be a number of the accumulation type for each query");
-      given = torch::stable::contiguous(*row_weight);
-    }
     double total[4] = {};
     for (int64_t s = 0; s < e.S; ++s) {
       if (given)
@@ -172,17 +184,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
           weight[q] = share * double(data<T>(given)[size_t(s) * B + q]);
       T* const to_x = want_x ? data<T>(grad_x) + s * e.B * e.D : nullptr;
       T* const to_r = want_gallery ? data<T>(grad_r) + s * e.G * e.D : nullptr;
-      if (plan.path == Path::kEmpty) {
-        if (to_x) std::fill_n(to_x, e.B * e.D, T(0));
-        if (to_r) std::fill_n(to_r, e.G * e.D, T(0));
-      } else {
-        Rows<T> rows, others;
-        pack(data<In>(e.x) + s * e.B * e.D, e.B, e.D, normalize, rows,
-             e.gallery ? data<In>(e.gallery) + s * e.G * e.D : nullptr, e.G, others);
-        embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection,
-                          counts.data(), weight.data(), loss, params, normalize,
-                          {losses.data(), terms.data()}, to_x, to_r);
-      }
+      Rows<T> rows, others;
+      pack(data<In>(e.x) + s * e.B * e.D, e.B, e.D, normalize, rows,
+           e.gallery ? data<In>(e.gallery) + s * e.G * e.D : nullptr, e.G, others);
+      embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection, counts.data(),
+                        weight.data(), loss, params, normalize, {losses.data(), terms.data()}, to_x,
+                        to_r);
       for (size_t q = 0; q < B; ++q) {
         if (each) {
           data<T>(out)[size_t(s) * B + q] = T(losses[q]);

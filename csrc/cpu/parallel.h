@@ -5,6 +5,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
+#include <mutex>
+#if defined(DRSL_OWN_THREADS)
+#include <thread>
+#include <vector>
+#endif
 
 namespace drsl {
 
@@ -14,8 +20,24 @@ inline int64_t task_count(int64_t work, int64_t grain) {
   return std::clamp<int64_t>(work / std::max<int64_t>(grain, 1), 1, threads);
 }
 
-// f(task, begin, end): [0, n) in `tasks` ranges that start at multiples of `unit`. f must not
-// throw.
+// run(t) for t in [0, tasks).
+template <class F>
+void on_threads(int64_t tasks, const F& run) {
+#if defined(DRSL_OWN_THREADS)
+  // for ThreadSanitizer, which does not see how torch's threads wait for each other
+  std::vector<std::thread> threads;
+  for (int64_t t = 1; t < tasks; ++t) threads.emplace_back([&run, t] { run(t); });
+  run(0);
+  for (std::thread& thread : threads) thread.join();
+#else
+  torch::stable::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) run(t);
+  });
+#endif
+}
+
+// f(task, begin, end): [0, n) in `tasks` ranges that start at multiples of `unit`. What f throws is
+// thrown here, once all have ended, as it was: torch would keep no more of it than that it happened.
 template <class F>
 void for_tasks(int64_t tasks, int64_t n, int64_t unit, const F& f) {
   const int64_t units = (n + unit - 1) / unit;
@@ -25,9 +47,17 @@ void for_tasks(int64_t tasks, int64_t n, int64_t unit, const F& f) {
     if (begin < end) f(t, begin, end);
   };
   if (tasks == 1) return run(0);
-  torch::stable::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; ++t) run(t);
+  std::exception_ptr thrown;
+  std::mutex mutex;
+  on_threads(tasks, [&](int64_t t) {
+    try {
+      run(t);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!thrown) thrown = std::current_exception();
+    }
   });
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 }  // namespace drsl

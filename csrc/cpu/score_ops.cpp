@@ -1,19 +1,14 @@
 // The losses on scores on a CPU: tensors in, tensors out. What they compute is in score_losses.cpp.
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
 
 #include <limits>
 #include <tuple>
 
 #include "cpu/score_losses.h"
+#include "engine/tensors.h"
 
 namespace drsl {
 namespace {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 // scores and targets [N] or [S, N], of one type, contiguous
 struct Scores {
@@ -22,8 +17,8 @@ struct Scores {
   int64_t S, N;
 
   Scores(const Tensor& given, const Tensor& target, double delta)
-      : scores(torch::stable::contiguous(given)),
-        targets(torch::stable::contiguous(target)),
+      : scores(contiguous("scores", given)),
+        targets(contiguous("targets", target)),
         sets(given.dim() == 2),
         S(sets ? given.size(0) : 1),
         N(given.dim() ? given.size(-1) : 0) {
@@ -46,12 +41,12 @@ struct Scores {
   }
   // one number a set
   Tensor losses() const {
-    return torch::stable::empty(sets ? std::vector<int64_t>{S} : std::vector<int64_t>{}, type());
+    return empty(sets ? std::vector<int64_t>{S} : std::vector<int64_t>{}, type());
   }
   // a number a score, or nothing
   Tensor like(bool wanted, std::optional<ScalarType> other = {}) const {
     const std::vector<int64_t> shape = sets ? std::vector{S, N} : std::vector{N};
-    return torch::stable::empty(wanted ? shape : std::vector<int64_t>{0}, other.value_or(type()));
+    return empty(wanted ? shape : std::vector<int64_t>{0}, other.value_or(type()));
   }
 };
 
@@ -109,7 +104,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> alrp_loss_op(Tensor scores, Tensor ta
                                                         Tensor regression_losses, double delta,
                                                         bool grad) {
   const Scores p(scores, targets, delta);
-  const Tensor regression = torch::stable::contiguous(regression_losses);
+  const Tensor regression = contiguous("regression_losses", regression_losses);
   STD_TORCH_CHECK(
       regression.is_cpu() && regression.scalar_type() == p.type() &&
           (p.sets ? p.same_shape(regression) : regression.dim() == 1),
@@ -117,8 +112,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> alrp_loss_op(Tensor scores, Tensor ta
   const int64_t each = regression.size(-1);
   const std::vector<int64_t> shape = p.sets ? std::vector{p.S, each} : std::vector{each};
   const Tensor loss = p.losses(), gradient = p.like(grad);
-  const Tensor rank = torch::stable::empty(shape, p.type());
-  const Tensor order = torch::stable::empty(shape, ScalarType::Long);
+  const Tensor rank = empty(shape, p.type());
+  const Tensor order = empty(shape, ScalarType::Long);
   dispatch_scores(p.type(), [&](auto type) {
     using T = decltype(type);
     std::fill_n(data<T>(rank), rank.numel(), T(0));

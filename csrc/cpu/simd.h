@@ -10,8 +10,15 @@
 
 #include "core/step.h"
 
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(DRSL_NO_CLONES)
+// g++ 11 has no dispatcher for levels; clang refuses vectors that a clone hands to a function which is not
+// one, inlined or not: it compiles for the instructions that it is told (-march), without clones.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(DRSL_NO_CLONES)
+#if __GNUC__ >= 12
 #define DRSL_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define DRSL_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
 #else
 #define DRSL_CLONES
 #endif

@@ -218,7 +218,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   want_gallery &= bool(e.gallery);
 
   const auto empty = [&](const std::vector<int64_t>& shape, ScalarType of) {
-    return torch::stable::new_empty(e.x, shape, of);
+    return empty_beside(e.x, shape, of);
   };
   const Tensor out = empty(each ? e.shape({e.B}) : std::vector<int64_t>{}, type);
   const Tensor out_terms = empty(each ? e.shape({e.B, 3}) : std::vector<int64_t>{3}, type);

@@ -26,7 +26,7 @@ void launch(const Embeddings& e, bool tf32, const Tensor& distance, const Tensor
   using T = Accumulator<E>;
   const DeviceScope scope(e.x);
   const auto measured = [&](const Tensor& rows, int64_t count) {
-    const Tensor store = torch::stable::new_empty(e.x, {int64_t(3), e.S * count}, e.accumulation());
+    const Tensor store = empty_beside(e.x, {int64_t(3), e.S * count}, e.accumulation());
     measure(data<const E>(rows), e.S * count, e.D, norms_of<T>(store, e.S * count), scope.stream);
     return store;
   };
@@ -51,7 +51,7 @@ void launch(const Embeddings& e, bool tf32, const Tensor& distance, const Tensor
   output.quads = bits % 16 == 0 && e.G % 4 == 0;
 
   const int64_t across = (e.G + 3) / 4, fours = e.S * ((e.B + 3) / 4) * across;
-  const Tensor near = torch::stable::new_empty(e.x, {fours}, ScalarType::Short);
+  const Tensor near = empty_beside(e.x, {fours}, ScalarType::Short);
   output.near = data<uint16_t>(near);
   launch_gram(task, output, tf32 ? Products::kTF32 : Products::kFloat32, scope.stream);
   const int64_t pieces = fours / across * ((across + 31) / 32);
@@ -63,9 +63,7 @@ void launch(const Embeddings& e, bool tf32, const Tensor& distance, const Tensor
 
 std::tuple<Tensor, Tensor> pairwise_op(Tensor x, std::optional<Tensor> gallery, bool tf32) {
   const Embeddings e(x, gallery, Place::kCuda);
-  const auto empty = [&] {
-    return torch::stable::new_empty(e.x, e.shape({e.B, e.G}), e.accumulation());
-  };
+  const auto empty = [&] { return empty_beside(e.x, e.shape({e.B, e.G}), e.accumulation()); };
   const Tensor distance = empty(), cosine = empty();
   dispatch(e.type(), [&](auto in, auto) {
     if (distance.numel() > 0)

@@ -22,7 +22,7 @@ void launch(TurnDense<T> turn_of, const Tensor& like, const std::string& loss,
             const std::vector<double>& params, cudaStream_t stream) {
   const TurnDense<T>& t = turn_of;
   const int64_t bytes = turn_scratch_bytes(t.sets, t.rows, t.columns, sizeof(T));
-  const Tensor scratch = torch::stable::new_empty(like, {bytes}, ScalarType::Byte);
+  const Tensor scratch = empty_beside(like, {bytes}, ScalarType::Byte);
   turn_of.scratch = scratch.mutable_data_ptr();
   check(cudaMemsetAsync(turn_of.scratch, 0, kScratchZeros, stream), "cudaMemsetAsync");
   STD_TORCH_CHECK(turn(t, loss, params, stream), "drsl: no loss '", loss, "' with ", params.size(),
@@ -40,12 +40,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
                   "drsl: distance must be float32 or float64");
   check_matrix("cosine", cosine, distance);
   const DeviceScope scope(distance);
-  const Tensor d = torch::stable::contiguous(distance), c = torch::stable::contiguous(cosine);
+  const Tensor d = contiguous("distance", distance), c = contiguous("cosine", cosine);
   const bool sets = d.dim() == 3;
   const int64_t S = sets ? d.size(0) : 1, B = d.size(-2), G = d.size(-1);
   constexpr int64_t most = std::numeric_limits<int32_t>::max();
-  STD_TORCH_CHECK(B <= most && G <= most - kLine && S * B <= most,
-                  "drsl: at most 2^31 - 1 rows and columns, got ", S * B, " and ", G);
+  STD_TORCH_CHECK(B <= most && G <= most - kLine && (B == 0 || S <= most / B),
+                  "drsl: at most 2^31 - 1 rows and columns, got ", S, " x ", B, " and ", G);
   Traits traits;
   STD_TORCH_CHECK(find_traits(loss, params, traits), "drsl: no loss '", loss, "' with ",
                   params.size(), " such parameters");
@@ -56,7 +56,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
 
   const auto empty = [&](std::vector<int64_t> tail, ScalarType of) {
     if (sets) tail.insert(tail.begin(), S);
-    return torch::stable::new_empty(d, tail, of);
+    return empty_beside(d, tail, of);
   };
   const Tensor losses = empty({B}, type), terms = empty({B, 3}, type);
   const Tensor grad_d = empty({B, G}, type), grad_c = empty({B, G}, type);

@@ -91,7 +91,7 @@ Tensor matrix(const char* name, const Tensor& t, const Tensor& like) {
               t.dim() == like.dim() && t.scalar_type() == like.scalar_type();
   for (int64_t i = 0; same && i < t.dim(); ++i) same = t.size(i) == like.size(i);
   STD_TORCH_CHECK(same, "drsl: ", name, " must have the shape, dtype and device of distance");
-  return torch::stable::contiguous(t);
+  return contiguous(name, t);
 }
 
 std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cosine,
@@ -109,7 +109,7 @@ std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cos
   const Tensor gd = matrix("grad_distance", grad_distance, distance);
   const Tensor gc = matrix("grad_cosine", grad_cosine, distance);
   const auto empty = [&](const std::vector<int64_t>& shape, ScalarType type) {
-    return torch::stable::new_empty(e.x, shape, type);
+    return empty_beside(e.x, shape, type);
   };
   const ScalarType type = e.accumulation();
   Tensor grad_x = empty(e.shape({e.B, e.D}), type);

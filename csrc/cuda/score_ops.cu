@@ -19,8 +19,8 @@ struct Scores {
   int64_t S, N;
 
   Scores(const Tensor& given, const Tensor& target, double delta)
-      : scores(torch::stable::contiguous(given)),
-        targets(torch::stable::contiguous(target)),
+      : scores(contiguous("scores", given)),
+        targets(contiguous("targets", target)),
         sets(given.dim() == 2),
         S(sets ? given.size(0) : 1),
         N(given.dim() ? given.size(-1) : 0) {
@@ -45,7 +45,7 @@ struct Scores {
     return same;
   }
   Tensor empty(std::vector<int64_t> shape, ScalarType of) const {
-    return torch::stable::new_empty(scores, shape, of);
+    return empty_beside(scores, shape, of);
   }
   // one number a set
   Tensor losses() const { return empty(sets ? std::vector{S} : std::vector<int64_t>{}, type()); }
@@ -153,7 +153,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> alrp_loss_op(Tensor scores, Tensor ta
           (p.sets ? p.same_shape(regression_losses) : regression_losses.dim() == 1),
       "drsl: regression_losses must be [n], or [S, N] as scores, in the dtype of scores");
   const DeviceScope scope(p.scores);
-  const Tensor regression = torch::stable::contiguous(regression_losses);
+  const Tensor regression = contiguous("regression_losses", regression_losses);
   const int64_t each = regression.size(-1);
   const std::vector<int64_t> shape = p.sets ? std::vector{p.S, each} : std::vector{each};
   const Tensor loss = p.losses(), gradient = p.like(grad);

@@ -9,12 +9,12 @@ Tensor integers(const char* name, const Tensor& given, int64_t n, Place place) {
                   " must be [", n, "] on the device of the rows");
   switch (given.scalar_type()) {
     case ScalarType::Long:
-      return torch::stable::contiguous(given);
+      return contiguous(name, given);
     case ScalarType::Int:
     case ScalarType::Short:
     case ScalarType::Char:
     case ScalarType::Byte:
-      return torch::stable::contiguous(torch::stable::to(given, ScalarType::Long));
+      return contiguous(name, torch::stable::to(given, ScalarType::Long));
     default:
       STD_TORCH_CHECK(false, "drsl: ", name, " must hold integers");
   }
@@ -50,7 +50,7 @@ Selection::Selection(int64_t B, int64_t G, const Tensor& labels,
                         exclude->dim() == 2 && exclude->size(0) == B && exclude->size(1) == G,
                     "drsl: exclude must be bool [", B, ", ", G, "] on the device of labels");
     check_device("exclude", *exclude);
-    exclude_ = torch::stable::contiguous(*exclude);
+    exclude_ = contiguous("exclude", *exclude);
   }
 }
 

@@ -42,7 +42,7 @@ inline std::optional<Tensor> query_numbers(const char* name, const std::optional
                       given->is_cpu() == e.x.is_cpu() && given->scalar_type() == type &&
                       given->numel() == e.S * e.B,
                   "drsl: ", name, " must be a number of the accumulation type for each query");
-  return torch::stable::contiguous(*given);
+  return contiguous(name, *given);
 }
 
 inline void zero(const Tensor& t, cudaStream_t stream) {

@@ -4,16 +4,6 @@
 #include <numeric>
 
 namespace drsl {
-namespace {
-
-std::string describe(const Tensor& t) {
-  std::string s = "[";
-  for (int64_t i = 0; i < t.dim(); ++i) s += (i ? ", " : "") + std::to_string(t.size(i));
-  return s + "]";
-}
-
-}  // namespace
-
 bool lies(const Tensor& t, Place place) {
 #if defined(DRSL_CUDA_ON_HOST)
   place = Place::kCpu;
@@ -21,12 +11,21 @@ bool lies(const Tensor& t, Place place) {
   return place == Place::kCuda ? t.is_cuda() : t.is_cpu();
 }
 
+void check_counts(int64_t rows, int64_t columns) {
+  constexpr int64_t most = std::numeric_limits<int32_t>::max();
+  STD_TORCH_CHECK(rows <= most && columns <= most, "drsl: at most 2^31 - 1 rows, got ", rows,
+                  " and ", columns);
+}
+
 Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, Place place)
-    : x(torch::stable::contiguous(given)), sets(given.dim() == 3) {
+    : x(given), sets(given.dim() == 3) {
   STD_TORCH_CHECK(lies(given, place), "drsl: x must be on the ",
                   place == Place::kCuda ? "GPU" : "CPU", " here");
   STD_TORCH_CHECK(given.dim() == 2 || given.dim() == 3, "drsl: x must be [B, D] or [S, B, D], got ",
                   describe(given));
+  STD_TORCH_CHECK(given.size(-1) > 0, "drsl: x must have rows of at least one number, got ",
+                  describe(given));
+  x = contiguous("x", given);
   S = sets ? x.size(0) : 1;
   B = x.size(-2);
   D = x.size(-1);
@@ -38,12 +37,10 @@ Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, 
     STD_TORCH_CHECK(
         other->dim() == x.dim() && other->size(-1) == D && (!sets || other->size(0) == S),
         "drsl: gallery must match x ", describe(x), " in all but its rows, got ", describe(*other));
-    gallery = torch::stable::contiguous(*other);
+    gallery = contiguous("gallery", *other);
     G = gallery->size(-2);
   }
-  STD_TORCH_CHECK(
-      B <= std::numeric_limits<int32_t>::max() && G <= std::numeric_limits<int32_t>::max(),
-      "drsl: at most 2^31 - 1 rows, got ", B, " and ", G);
+  check_counts(B, G);
 }
 
 std::vector<int64_t> Embeddings::shape(std::vector<int64_t> tail) const {
@@ -58,7 +55,7 @@ Shape Embeddings::problem(bool gradient) const {
 std::vector<int64_t> integers(const char* name, const Tensor& given, int64_t n) {
   STD_TORCH_CHECK(given.is_cpu() && given.dim() == 1 && given.size(0) == n, "drsl: ", name,
                   " must be [", n, "] on the CPU, got ", describe(given));
-  const Tensor t = torch::stable::contiguous(given);
+  const Tensor t = contiguous(name, given);
   std::vector<int64_t> out(static_cast<size_t>(n));
   const auto copy = [&](auto type) {
     const auto* from = static_cast<const decltype(type)*>(t.const_data_ptr());

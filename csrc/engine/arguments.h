@@ -16,11 +16,9 @@
 #include "engine/plan.h"
 #include "engine/reduction.h"
 #include "engine/selection.h"
+#include "engine/tensors.h"
 
 namespace drsl {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 // Where an operator wants its tensors.
 enum class Place { kCpu, kCuda };
@@ -50,6 +48,9 @@ struct Embeddings {
 Selection select(int64_t B, int64_t G, const Tensor& labels,
                  const std::optional<Tensor>& gallery_labels,
                  const std::optional<Tensor>& self_index, const std::optional<Tensor>& exclude);
+
+// Throws unless rows and columns can be counted in 32 bits.
+void check_counts(int64_t rows, int64_t columns);
 
 // An integer tensor [n] of any width.
 std::vector<int64_t> integers(const char* name, const Tensor& t, int64_t n);

@@ -76,17 +76,7 @@ def weight(kind, labels, gallery_labels, own, exclude=None):
 
     labels [b], gallery_labels [G], own [b]: the column that is the query, exclude [b, G] or None.
     """
-    if exclude is None:
-        positives = occurrences(labels, gallery_labels) - 1
-        left = torch.full_like(positives, gallery_labels.shape[0] - 1)
-        return _COUNTS[kind.name](positives, left).sum()
-    size = max(1, _ROWS // max(1, gallery_labels.shape[0]))
-    total = labels.new_zeros((), dtype=torch.int64)
-    for some in (slice(i, i + size) for i in range(0, labels.shape[0], size)):
-        left = (~exclude[some]).scatter(-1, own[some, None], False)
-        positives = (left & (labels[some, None] == gallery_labels)).sum(-1)
-        total = total + _COUNTS[kind.name](positives, left.sum(-1)).sum()
-    return total
+    return _COUNTS[kind.name](*entries_left(labels, gallery_labels, own, exclude)).sum()
 
 
 def counts_of(kind, positives, left):
@@ -94,7 +84,17 @@ def counts_of(kind, positives, left):
     return _COUNTS[kind.name](positives, left) > 0
 
 
-def occurrences(labels, gallery_labels):
-    """How often each label is in the gallery, its own copy included."""
-    ordered = gallery_labels.sort().values
-    return torch.searchsorted(ordered, labels, right=True) - torch.searchsorted(ordered, labels)
+def entries_left(labels, gallery_labels, own, exclude=None):
+    """Of each query: how many positives it has, and how many entries beside itself [b], [b]."""
+    if exclude is None:
+        ordered = gallery_labels.sort().values
+        first = torch.searchsorted(ordered, labels)
+        positives = torch.searchsorted(ordered, labels, right=True) - first - 1
+        return positives, torch.full_like(positives, gallery_labels.shape[0] - 1)
+    positives, left = (torch.zeros_like(labels, dtype=torch.int64) for _ in range(2))
+    size = max(1, _ROWS // max(1, gallery_labels.shape[0]))
+    for some in (slice(i, i + size) for i in range(0, labels.shape[0], size)):
+        seen = (~exclude[some]).scatter(-1, own[some, None], False)
+        positives[some] = (seen & (labels[some, None] == gallery_labels)).sum(-1)
+        left[some] = seen.sum(-1)
+    return positives, left

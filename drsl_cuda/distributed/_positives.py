@@ -22,10 +22,13 @@ class Positives:
         ranks, labels, gallery_labels = problem.ranks, problem.labels, problem.gallery_labels
         order = gallery_labels.sort(stable=True)
         begin = torch.searchsorted(order.values, labels)
-        most, travels = self._sizes(others, order, ranks)
+        end = torch.searchsorted(order.values, labels, right=True)
+        most, travels = self._sizes(end - begin, order, ranks)
         place = begin[:, None] + torch.arange(most, device=labels.device)
-        self.valid = place <= (begin + others)[:, None]
+        self.valid = place < end[:, None]
         self.columns = order.indices[place.clamp(max=max(0, ranks.total - 1))]
+        if problem.exclude is not None:
+            self.valid &= ~problem.exclude.gather(1, self.columns)
         if with_own:  # but it is no reason to count
             self.valid &= others[:, None] > 0
         else:
@@ -38,14 +41,14 @@ class Positives:
             self._take(problem, ranks.starts[owner], problem.prepared(block)[0])
 
     @staticmethod
-    def _sizes(others, order, ranks):
+    def _sizes(entries, order, ranks):
         """The largest number of entries of a query's label, and whether a label is on two ranks."""
         if ranks.total == 0:
             return 0, False
-        bounds = torch.tensor(ranks.starts[1:], device=others.device)
+        bounds = torch.tensor(ranks.starts[1:], device=entries.device)
         rank_of = torch.searchsorted(bounds, order.indices, right=True)
         split = (order.values[1:] == order.values[:-1]) & (rank_of[1:] != rank_of[:-1])
-        most = torch.cat([others, others.new_tensor([-1])]).max() + 1
+        most = torch.cat([entries, entries.new_tensor([0])]).max()
         return tuple(torch.stack([most, split.any().long()]).tolist())
 
     def inside(self, start, count, some=slice(None)):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from drsl_cuda import _ops, functional, reference
-from drsl_cuda.distributed._kinds import counts_of, occurrences
+from drsl_cuda.distributed._kinds import counts_of, entries_left
 from drsl_cuda.distributed._positives import Positives
 from drsl_cuda.distributed._rows import ON_GPU, ROWS
 from drsl_cuda.distributed._unit import unit
@@ -25,17 +25,18 @@ class Tile(NamedTuple):
     start: int  # of the block, in the whole batch
     distance: Tensor  # [.., t, k], 0 where it is not usable
     cosine: Tensor  # [.., t, k]
-    left: Tensor  # [t, k] all but the query itself; [1, 1] in the blocks of other ranks
+    left: Tensor  # [t, k] neither the query itself nor excluded; [1, 1] where that is everyone
     same: Tensor  # [t, k] the positives: left, and of the query's label
     usable: Tensor  # [.., t, k] without NaN, infinity, overflow
 
 
 class Ranking:
-    def __init__(self, kind, ranks, x, labels, gallery_labels, own, want):
+    def __init__(self, kind, ranks, x, labels, gallery_labels, own, exclude, want):
         self.kind, self.ranks, self.x = kind, ranks, x
         self.labels, self.gallery_labels, self.own = labels, gallery_labels, own
+        self.exclude = exclude
         self.rows, self.finite = self.prepared(x)
-        others = occurrences(labels, gallery_labels) - 1
+        others, left = entries_left(labels, gallery_labels, own, exclude)
         policy = ROWS[kind.name]
         positives = None
         if policy.needs_positives:
@@ -46,7 +47,7 @@ class Ranking:
             for tile in self._tiles(owner, *self.prepared(block)):
                 self.policy.count(tile)
                 self.bad[..., tile.some] |= (tile.left & ~tile.usable).any(-1)
-        counts = counts_of(kind, others, ranks.total - 1)
+        counts = counts_of(kind, others, left)
         self.bad &= counts
         loss, terms = self.policy.finish(counts)
         self.loss = loss.masked_fill(self.bad, torch.nan).sum()
@@ -109,6 +110,8 @@ class Ranking:
             usable &= self.finite[..., some, None]
             usable &= finite[..., None, :]
             distance = torch.where(usable, distance, 0)
-            left = everyone if owner != self.ranks.rank else self.own[some, None] != columns
+            left = everyone if self.exclude is None else ~self.exclude[some, here]
+            if owner == self.ranks.rank:
+                left = left & (self.own[some, None] != columns)
             same = left & (self.labels[some, None] == same_as)
             yield Tile(some, here.start, distance, cosine, left, same, usable), sides, pairs

@@ -18,15 +18,15 @@ from drsl_cuda.distributed._kinds import weight
 from drsl_cuda.distributed._ranking import Ranking
 
 
-def ring(kind, ranks, x, labels, want):
+def ring(kind, ranks, x, labels, exclude, want):
     """As _gather.gather, in O(G / ranks) rows of memory: sums [5], gradient [.., b, D] or None."""
     gallery_labels = ranks.gather(labels)
     start = ranks.starts[ranks.rank]
     own = torch.arange(start, start + labels.shape[0], device=x.device)
     work = _Pairs if kind.name == "fidi" else Ranking
-    work = work(kind, ranks, x, labels, gallery_labels, own, want)
+    work = work(kind, ranks, x, labels, gallery_labels, own, exclude, want)
     gradient = _gradient(ranks, x, work) if want else None
-    count = weight(kind, labels, gallery_labels, own) * x.shape[:-2].numel()
+    count = weight(kind, labels, gallery_labels, own, exclude) * x.shape[:-2].numel()
     return sums_of(work.loss, count, work.terms), gradient
 
 
@@ -45,9 +45,10 @@ def _gradient(ranks, x, work):
 class _Pairs:
     """FIDI: a block at a time by the operator that all else is done by, forward with backward."""
 
-    def __init__(self, kind, ranks, x, labels, gallery_labels, own, want):
+    def __init__(self, kind, ranks, x, labels, gallery_labels, own, exclude, want):
         self.kind, self.ranks, self.x = kind, ranks, x
         self.labels, self.gallery_labels, self.own = labels, gallery_labels, own
+        self.exclude = exclude
         self.loss = x.new_zeros((), dtype=_ops.accumulation(x.dtype))
         self.terms = self.loss.new_zeros(3)
         if not want:
@@ -62,7 +63,8 @@ class _Pairs:
         own = self.own - here.start
         if owner != self.ranks.rank:
             own = torch.full_like(own, -1)
-        problem = (self.x, self.labels, block, self.gallery_labels[here], own, None)
+        exclude = None if self.exclude is None else self.exclude[:, here]
+        problem = (self.x, self.labels, block, self.gallery_labels[here], own, exclude)
         loss, terms, *gradients = part(self.kind, problem, want)
         self.loss, self.terms = self.loss + loss, self.terms + terms
         return gradients

@@ -38,7 +38,7 @@ def distributed_loss(
     sizes       [b_0, b_1, ..]: the rows of every rank, where they are known
     even        every rank holds as many rows as this one
     average     the trainer takes the mean of the ranks' gradients, as DDP and FSDP do; False: the sum
-    exclude     [b, G] bool: pairs to leave out, columns in the order of the ranks ("gather" only)
+    exclude     [b, G] bool: pairs to leave out, columns in the order of the ranks
 
     Returns the loss of the whole batch, the same number on every rank. Call backward on it on every
     rank: x_r.grad = W ∂loss/∂x_r, W the number of ranks (1 without `average`), so that the mean over
@@ -67,7 +67,7 @@ def distributed_loss(
         if mode == "gather":
             sums, gradient = gather(kind, ranks, x, labels, exclude, want)
         else:
-            sums, gradient = ring(kind, ranks, x, labels, want)
+            sums, gradient = ring(kind, ranks, x, labels, exclude, want)
         ranks.all_reduce(sums)
         share = 1 / sums[1].clamp(min=1) if kind.reduction == "mean" else torch.ones_like(sums[1])
         value, *terms = (sums[[0, 2, 3, 4]] * share).to(_ops.accumulation(x.dtype)).unbind()
@@ -173,8 +173,6 @@ def _checked(ranks, loss, embeddings, labels, exclude, mode, even, average, size
         raise ValueError(f"return_terms must be False, {type(loss).__name__} has no terms")
     if mode == "ring" and kind.reduction == "none":
         raise ValueError("reduction must be 'mean' or 'sum' in mode 'ring', got 'none'")
-    if mode == "ring" and exclude is not None:
-        raise ValueError("exclude must be None in mode 'ring', got one")
     x, labels, *_ = _check.embedding_problem(embeddings, labels)
     runs_natively(_ops.EMBEDDING_LOSS, x.device.type, kind.backend)
     if exclude is not None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from runner import all_good
 
-KEPT_APART = ("verdict.md", "environment.json", "tests.json", "benchmark.json")
+PLOTS = [f"{name}.{kind}" for name in ("time", "memory", "ratios") for kind in ("png", "svg")]
+KEPT_APART = ("verdict.md", "environment.json", "tests.json", "results.json", "report.md", *PLOTS)
 
 
 def table(outcomes):

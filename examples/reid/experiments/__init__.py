@@ -1,0 +1,1 @@
+"""Many short runs under equal conditions: what demo.py and sweep.py share."""
