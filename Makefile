@@ -22,7 +22,7 @@ NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o
 
 .DEFAULT_GOAL := help
 .PHONY: help environment build demo test lint format audit package wheel lock matrix mutants clean bench gpu \
-	report cpu-sanitized cpu-races fuzz host host-sanitized host-coverage
+	report cpu-sanitized cpu-races fuzz fuzz-problems host host-sanitized host-coverage
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -91,6 +91,9 @@ fuzz: build $(EDITABLE)  ## a coverage-guided fuzzer on the operators (clang); F
 KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py refusals.py scores.py)
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
 	degenerate.py extremes.py properties.py gradients.py scores.py)
+
+fuzz-problems: build $(EDITABLE)  ## the fuzz tests, at random and for long; FUZZ_TIMES=100 FUZZ_SEED=...
+	HYPOTHESIS_PROFILE=long $(PY) -m pytest $(wildcard tests/test_*fuzz*.py) $(PYTEST_ARGS)
 
 host: build $(EDITABLE)  ## the operators' tests, run by the CUDA kernels on host threads; HOST_ORDER=warp
 	$(PY) -m pytest --on-host-threads=$(HOST_ORDER) -k "not reference" $(OPERATOR_TESTS) $(PYTEST_ARGS)
