@@ -168,7 +168,9 @@ class BuildExtension(torch_build.BuildExtension):
         super().finalize_options()
         # One folder of objects for every way to build: pip would compile anew in a temporary one.
         # Another without kernels: what both compile differs in a macro, and neither undoes the other.
-        without = "" if any(s.endswith(".cu") for e in self.extensions for s in e.sources) else "-cpu"
+        without = (
+            "" if any(s.endswith(".cu") for e in self.extensions for s in e.sources) else "-cpu"
+        )
         self.build_temp = f"build/temp-{sys.implementation.cache_tag}{without}"
 
     def build_extensions(self):

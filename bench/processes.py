@@ -70,16 +70,18 @@ class Workers:
         return "died", f"exit status {code} at {phase}"
 
     def end(self):
-        """Ends the process and all that it started."""
-        if self.process is None:
+        """Ends the process and all that it started; also one that an interruption kept from starting."""
+        process, connection = self.process, self.connection
+        self.process = self.connection = None
+        if connection is not None:
+            connection.close()  # a process that runs hears it
+        if process is None or process.pid is None:
             return
-        self.connection.close()
         for ending in (signal.SIGTERM, signal.SIGKILL):
             try:
-                os.killpg(self.process.pid, ending)
+                os.killpg(process.pid, ending)
             except (ProcessLookupError, PermissionError):
-                self.process.kill()  # before it had a group of its own
-            self.process.join(2)
-            if self.process.exitcode is not None:
+                process.kill()  # before it had a group of its own
+            process.join(2)
+            if process.exitcode is not None:
                 break
-        self.process = self.connection = None

@@ -53,18 +53,28 @@ STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
       "alrp_loss(Tensor scores, Tensor targets, Tensor regression_losses, float delta, bool grad) "
       "-> (Tensor loss, Tensor rank, Tensor order, Tensor grad_scores)");
 
-  // Where a query's matches stand in its list. gram [P, B, G]: products of operands, in parts of at
-  // most ⌈D / P⌉ terms that are to be added up; operands are
-  // scale · (features − a centre); x, gallery: the features; norm2: the operands' |x|², infinite
-  // for entries that are in no list; first_equal [G]: the first entry with the same features;
-  // by_identity [G]: columns, begin and end [B]: where those of the query's identity are in it.
-  // on_grid: gram is exact. limit: distances from differences that a query may take, −1: any number.
-  // ap, inp: NaN without matches. first: place of the first match, 0: none, −1: over the limit.
+  // Evaluation: what the places of a query's matches in its list say. x [B, D], gallery [G, D]:
+  // features; norm2 [B], [G]: squared lengths of what is multiplied, infinite for entries that are in
+  // no list; by_identity [G]: columns, those of an identity side by side and ascending; begin, end
+  // [B]: where those of the query's identity are in it; on_grid: products are exact.
+  // ap, inp: NaN without matches. first: place of the first match, 0 without.
+
+  // A tile of height × width at a time. Operands: scale · (features − a centre), multiplied in `parts`
+  // sums. first_equal [G]: the first entry of its tile with the same features, as a place in the tile.
+  // limit: distances from differences that a query may take, −1: any number; first is −1 if they are
+  // more.
   m.def(
-      "match_places(Tensor gram, Tensor x, Tensor gallery, Tensor x_norm2, Tensor gallery_norm2, "
+      "match_tiles(Tensor x_operand, Tensor gallery_operand, Tensor x, Tensor gallery, "
+      "Tensor x_norm2, Tensor gallery_norm2, Tensor first_equal, Tensor by_identity, Tensor begin, "
+      "Tensor end, Tensor? x_camera, Tensor? gallery_camera, float scale, bool on_grid, int parts, "
+      "int height, int width, int limit) -> (Tensor ap, Tensor inp, Tensor first)");
+
+  // From whole rows of products in double precision, gram [B, G], for any number of matches and near
+  // ties. first_equal [G]: an entry with the same features.
+  m.def(
+      "match_rows(Tensor gram, Tensor x, Tensor gallery, Tensor x_norm2, Tensor gallery_norm2, "
       "Tensor first_equal, Tensor by_identity, Tensor begin, Tensor end, Tensor? x_camera, "
-      "Tensor? gallery_camera, float scale, bool on_grid, int limit) "
-      "-> (Tensor ap, Tensor inp, Tensor first)");
+      "Tensor? gallery_camera, bool on_grid) -> (Tensor ap, Tensor inp, Tensor first)");
 
   // |x|² in double precision, of rows [B, D].
   m.def("squared_lengths(Tensor rows) -> Tensor");

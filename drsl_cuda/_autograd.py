@@ -8,6 +8,7 @@ with the derivative of what follows the loss: a loss scale is there to save what
 
 import torch
 
+from drsl_cuda import _memory
 from drsl_cuda._ops import EMBEDDING_LOSS, NONE, REDISTRIBUTE, tf32
 
 
@@ -93,6 +94,18 @@ class _FirstDerivativeOnly(torch.autograd.Function):
         _refuse(ctx.name, gradient)
 
 
+def _run(*arguments):
+    """The operator, where memory that lacks is told in bytes."""
+    x, _, gallery, _, _, exclude = arguments[:6]
+    normalize, gradient = arguments[9], arguments[11] or arguments[12]
+    numbers = x.numel() + x.shape[-2] * (x if gallery is None else gallery).shape[-2]
+
+    def wanted():
+        return _memory.of_embeddings(x, gallery, exclude, gradient, normalize)
+
+    return _memory.run(numbers, wanted, x.device, EMBEDDING_LOSS, *arguments)
+
+
 class _EagerEmbeddingLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, gallery, labels, gallery_labels, self_index, exclude, *arguments):
@@ -101,7 +114,7 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
         want_x, want_gallery, *_ = ctx.needs_input_grad
         ctx.tf32 = tf32(x)
         with torch._C._AutoDispatchBelowAutograd():
-            loss, terms, grad_x, grad_gallery = EMBEDDING_LOSS(
+            loss, terms, grad_x, grad_gallery = _run(
                 *problem,
                 None,
                 *arguments,
@@ -139,7 +152,7 @@ def _gradients(ctx, grad_loss, want_x, want_gallery):
     gradients, ctx.gradients = ctx.gradients, None  # handed over: a second backward computes anew
     if gradients is None:
         with torch._C._AutoDispatchBelowAutograd():
-            gradients = EMBEDDING_LOSS(
+            gradients = _run(
                 *ctx.saved_tensors, weights, *ctx.arguments, want_x, want_gallery, ctx.tf32
             )[2:]
     # On a CPU it costs nothing to see that there is nothing to do.

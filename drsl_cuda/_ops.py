@@ -22,7 +22,8 @@ EMBEDDING_LOSS = torch.ops.drsl.embedding_loss.default
 RANK_SORT_LOSS = torch.ops.drsl.rank_sort_loss.default
 AP_LOSS = torch.ops.drsl.ap_loss.default
 ALRP_LOSS = torch.ops.drsl.alrp_loss.default
-MATCH_PLACES = torch.ops.drsl.match_places.default
+MATCH_TILES = torch.ops.drsl.match_tiles.default
+MATCH_ROWS = torch.ops.drsl.match_rows.default
 SQUARED_LENGTHS = torch.ops.drsl.squared_lengths.default
 
 NONE, MEAN, SUM = 0, 1, 2  # reduction, as the operators count them
@@ -37,7 +38,7 @@ def _devices(op):
 
 _ON_EMBEDDINGS = (PAIRWISE, RANK_SORT, REDISTRIBUTE, EMBEDDING_LOSS)
 _ON_SCORES = (RANK_SORT_LOSS, AP_LOSS, ALRP_LOSS)  # told to torch in _scores.py
-DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES, MATCH_PLACES)}
+DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES, MATCH_TILES)}
 
 
 def accumulation(dtype):
@@ -127,15 +128,22 @@ def _(
     )
 
 
-@torch.library.register_fake("drsl::match_places")
+def _scores(rows):
+    """ap, inp, first."""
+    real = rows.new_empty(rows.shape[:1], dtype=torch.float64)
+    return real, torch.empty_like(real), rows.new_empty(rows.shape[:1], dtype=torch.int64)
+
+
+@torch.library.register_fake("drsl::match_tiles")
+def _(x_operand, *others):
+    on_one_device(x_operand, *others[:11])  # then numbers
+    return _scores(x_operand)
+
+
+@torch.library.register_fake("drsl::match_rows")
 def _(gram, *others):
-    on_one_device(gram, *others[:-3])  # scale, on_grid, limit
-    rows = gram.shape[1:2]
-    return (
-        gram.new_empty(rows, dtype=torch.float64),
-        gram.new_empty(rows, dtype=torch.float64),
-        gram.new_empty(rows, dtype=torch.int64),
-    )
+    on_one_device(gram, *others[:-1])  # on_grid
+    return _scores(gram)
 
 
 @torch.library.register_fake("drsl::squared_lengths")

@@ -3,9 +3,11 @@
 Every function checks its arguments, then runs natively or through drsl_cuda.reference.
 """
 
+from functools import partial
+
 import torch
 
-from drsl_cuda import _check, _ops, _scores, reference
+from drsl_cuda import _check, _memory, _ops, _scores, reference
 from drsl_cuda._backend import BACKENDS, runs_natively
 from drsl_cuda._embedding_losses import (
     REDUCTIONS,
@@ -39,7 +41,9 @@ def pairwise_distance_angle(x, r=None):
     x, r = _check.pair(x, r)
     if x.device.type not in _ops.DEVICES[_ops.PAIRWISE]:
         return reference.pairwise_distance_angle(x, r)
-    return _ops.PAIRWISE(x, r, _ops.tf32(x))
+    pairs = x.numel() // x.shape[-1] * (x if r is None else r).shape[-2]
+    wanted = partial(_memory.of_pairs, x, r)
+    return _memory.run(pairs, wanted, x.device, _ops.PAIRWISE, x, r, _ops.tf32(x))
 
 
 def rank_sort_loss(scores, targets, delta=0.5, *, backend="auto"):
@@ -56,7 +60,7 @@ def rank_sort_loss(scores, targets, delta=0.5, *, backend="auto"):
     scores, targets, delta = _scores_and_width(scores, targets, delta)
     if not runs_natively(_ops.RANK_SORT_LOSS, scores.device.type, backend):
         return reference.rank_sort_loss(scores, targets, delta)
-    return _scores.rank_sort_loss(scores, targets, delta)
+    return _of_scores(_scores.rank_sort_loss, scores, targets, delta)
 
 
 def ap_loss(scores, targets, delta=1.0, interpolated=True, *, backend="auto"):
@@ -69,7 +73,7 @@ def ap_loss(scores, targets, delta=1.0, interpolated=True, *, backend="auto"):
     scores, targets, delta = _scores_and_width(scores, targets, delta)
     if not runs_natively(_ops.AP_LOSS, scores.device.type, backend):
         return reference.ap_loss(scores, targets, delta, interpolated)
-    return _scores.ap_loss(scores, targets, delta, interpolated)
+    return _of_scores(_scores.ap_loss, scores, targets, delta, interpolated)
 
 
 def alrp_loss(scores, targets, regression_losses, delta=1.0, *, backend="auto"):
@@ -87,7 +91,7 @@ def alrp_loss(scores, targets, regression_losses, delta=1.0, *, backend="auto"):
     regression_losses = _check.regression_losses(regression_losses, scores, targets)
     if not runs_natively(_ops.ALRP_LOSS, scores.device.type, backend):
         return reference.alrp_loss(scores, targets, regression_losses, delta)
-    return _scores.alrp_loss(scores, targets, regression_losses, delta)
+    return _of_scores(_scores.alrp_loss, scores, targets, regression_losses, delta)
 
 
 def _scores_and_width(scores, targets, delta):
@@ -95,3 +99,8 @@ def _scores_and_width(scores, targets, delta):
     delta = _check.number("delta", delta, low=0.0)
     scores, targets = _check.score_problem(scores, targets)
     return scores, targets, max(delta, torch.finfo(scores.dtype).tiny) if delta else delta
+
+
+def _of_scores(loss, scores, *rest):
+    wanted = partial(_memory.of_scores, scores)
+    return _memory.run(scores.numel(), wanted, scores.device, loss, scores, *rest)

@@ -80,7 +80,7 @@ def evaluate(
     distractors = _check.identities("distractor_ids", distractor_ids)
     _check.whole("max_rank", max_rank, low=1)
     report = _reporter(progress)
-    native = runs_natively(_ops.MATCH_PLACES, problem[0].device.type, backend)
+    native = runs_natively(_ops.MATCH_TILES, problem[0].device.type, backend)
     run = _retrieval.match_places if native else reference.match_places
     with torch.no_grad():
         ap, inp, first = run(*problem, junk, distractors, report)

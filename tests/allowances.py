@@ -147,9 +147,15 @@ def gradient(problem, allowed, result, weight, x, gallery, distance):
     tiny, least = np.finfo(type_name).tiny, float(np.finfo(type_name).smallest_subnormal)
     r = x if gallery is None else gallery
     compared = result.compared & ~result.bad[:, None]
-    by_d, by_cos = (np.where(compared, np.abs(g), 0.0) for g in (result.grad_distance, result.grad_cosine))
+    by_d, by_cos = (
+        np.where(compared, np.abs(g), 0.0) for g in (result.grad_distance, result.grad_cosine)
+    )
     with np.errstate(all="ignore"):
-        direction = np.where(distance < 2 * tiny, 1.0, errors.sum + errors.unit_distance * problem.normalize / distance)
+        direction = np.where(
+            distance < 2 * tiny,
+            1.0,
+            errors.sum + errors.unit_distance * problem.normalize / distance,
+        )
         direction = np.where(compared, np.minimum(1.0, direction), 0.0)
         lengths = norms(x)[:, None] * norms(r)
         own, other = (np.where(counts_as_zero(v, type_name), 0.0, 1 / norms(v)) for v in (x, r))
@@ -161,6 +167,8 @@ def gradient(problem, allowed, result, weight, x, gallery, distance):
     slack_d = np.array([row.distance for row in allowed])[:, None] * compared
     slack_c = np.array([row.cosine for row in allowed])[:, None] * parts
     each = np.abs(weight)[:, None] * (pairs + slack_d + slack_c)
-    of_x = np.abs(weight) * (pairs.sum(1) + slack_d.max(1, initial=0.0) + slack_c.max(1, initial=0.0))
+    of_x = np.abs(weight) * (
+        pairs.sum(1) + slack_d.max(1, initial=0.0) + slack_c.max(1, initial=0.0)
+    )
     of_r = each.sum(0)
     return Gradient(of_x + of_r, None) if gallery is None else Gradient(of_x, of_r)

@@ -21,7 +21,8 @@ OPERATORS = (
     "rank_sort_loss",
     "ap_loss",
     "alrp_loss",
-    "match_places",
+    "match_tiles",
+    "match_rows",
     "squared_lengths",
 )
 SIZES = (4, 0, 1, 2, 3, 7, 16, 33, 65, 130, 200)
@@ -271,19 +272,20 @@ def _alrp_loss(make, source):
     return scores, targets, make.floats(dtype, *shape), delta, source.flag()
 
 
-def _match_places(make, source):
-    parts = source.pick((1, 1, 2, 5))
+def _retrieval(make, source, most_equal):
+    """Numbers of queries, entries and terms, the type; features, norms and lists."""
     B, G = make.sizes(SIZES, 2)
-    D = source.pick(DIMS)
-    wide, given = source.pick(((torch.float32,) * 2, (torch.float64,) * 2, FLOATS[1::-1]))
-    x, gallery = make.floats(given, B, D), make.floats(given, G, D)
-    gram = make.floats(wide, parts, B, G)
+    D, dtype = source.pick(DIMS), source.pick(FLOATS[:2])
+    x, gallery = make.floats(dtype, B, D), make.floats(dtype, G, D)
     norms = [make.floats(torch.float64, n, turned=np.abs) for n in (B, G)]
-    if source.flag() and _small(x) and _small(gallery):
-        if (x.dtype, x.shape, gallery.dtype, gallery.shape) == (given, (B, D), given, (G, D)):
-            gram = (x @ gallery.T).to(wide).expand(parts, -1, -1) / parts  # as they would be
-            norms = [t.double().square().sum(-1) for t in (x, gallery)]
-    first = make.integers(0, G, G, dtype=torch.int32)
+    fit = source.flag() and all(
+        _small(t) and (t.dtype, t.shape) == (dtype, (n, D)) for t, n in ((x, B), (gallery, G))
+    )
+    if fit:  # as they would be
+        norms = [t.double().square().sum(-1) for t in (x, gallery)]
+    first = make.integers(0, max(1, most_equal or G), G, dtype=torch.int32)
+    if not source.rarely():  # a right one
+        first = torch.arange(G, dtype=torch.int32) % (most_equal or max(G, 1))
     by_identity = make.integers(0, G, G, dtype=torch.int32)
     begin = make.integers(0, max(G // 2, 1), B, dtype=torch.int64)
     end = make.integers(G // 2, G + 1, B, dtype=torch.int64)
@@ -292,22 +294,30 @@ def _match_places(make, source):
         cameras = [
             make.maybe(lambda n=n: make.integers(0, 2, n, dtype=torch.int64)) for n in (B, G)
         ]
+    return (B, G, D, dtype, fit), (x, gallery, *norms, first, by_identity, begin, end, *cameras)
+
+
+def _match_tiles(make, source):
+    height, width = source.pick((2, 1, 64, 2**62)), source.pick((3, 1, 70, 2**31 - 1))
+    if source.rarely():
+        height, width = source.pick(((0, width), (height, -1), (-(2**63), 0)))
+    (B, G, D, dtype, fit), given = _retrieval(make, source, width)
+    if fit and source.flag():
+        operands = given[:2]
+    else:
+        operands = make.floats(dtype, B, D), make.floats(dtype, G, D)
+    parts = source.pick((1, 2, 3, D)) if not source.rarely() else source.pick((2**62, 0, -1))
     limit = source.pick((-1, 0, 3, 2**62, -(2**63)))
     scale = make.number(source.pick((1.0, 2.0)))
-    return (
-        gram,
-        x,
-        gallery,
-        *norms,
-        first,
-        by_identity,
-        begin,
-        end,
-        *cameras,
-        scale,
-        source.flag(),
-        limit,
-    )
+    return (*operands, *given, scale, source.flag(), parts, height, width, limit)
+
+
+def _match_rows(make, source):
+    (B, G, _, _, fit), given = _retrieval(make, source, None)
+    gram = make.floats(torch.float64, B, G)
+    if fit and source.flag():
+        gram = given[0].double() @ given[1].double().T
+    return (gram, *given, source.flag())
 
 
 def _squared_lengths(make, source):

@@ -105,7 +105,9 @@ def _copies(rng, n, dim):
 
 def _antipodes(rng, n, dim):
     few = rng.standard_normal((3, dim))
-    return few[rng.integers(0, 3, n)] * rng.choice([-1, 1], (n, 1)) * 2.0 ** rng.integers(0, 2, (n, 1))
+    return (
+        few[rng.integers(0, 3, n)] * rng.choice([-1, 1], (n, 1)) * 2.0 ** rng.integers(0, 2, (n, 1))
+    )
 
 
 def _some_zero(rng, n, dim):
@@ -170,17 +172,23 @@ def problems(draw, losses=tuple(OPTIONS), dtypes=(F64, F64, F32, F32, F16, BF16)
         share = draw(st.sampled_from([0.1, 0.1, 0.6, 1.0]))
         exclude = torch.as_tensor(rng.random((size, columns)) < share)
         exclude = draw(
-            st.sampled_from([lambda m: m, lambda m: m.T.contiguous().T, lambda m: m[:1].expand_as(m)])
+            st.sampled_from(
+                [lambda m: m, lambda m: m.T.contiguous().T, lambda m: m[:1].expand_as(m)]
+            )
         )(exclude)
     return Problem(
         loss=loss,
-        options=at_scale(draw(st.sampled_from(OPTIONS[loss])), exponent if draw(st.booleans()) else 0),
+        options=at_scale(
+            draw(st.sampled_from(OPTIONS[loss])), exponent if draw(st.booleans()) else 0
+        ),
         normalize=draw(st.booleans()),
         reduction=draw(st.sampled_from(["mean", "sum", "none"])),
         x=x,
         labels=names[torch.as_tensor(rng.integers(0, classes, size))],
         gallery=gallery,
-        gallery_labels=None if gallery is None else names[torch.as_tensor(rng.integers(0, classes, entries))],
+        gallery_labels=None
+        if gallery is None
+        else names[torch.as_tensor(rng.integers(0, classes, entries))],
         self_index=self_index,
         exclude=exclude,
     )
@@ -195,7 +203,9 @@ def limits(dtype):
 def _of_the_batch(draw, x):
     """A gallery that is memory of the batch: all of it, its end, or its rows in other places."""
     gallery = draw(
-        st.sampled_from([lambda t: t, lambda t: t[..., t.shape[-2] // 2 :, :], lambda t: t[..., ::2, :]])
+        st.sampled_from(
+            [lambda t: t, lambda t: t[..., t.shape[-2] // 2 :, :], lambda t: t[..., ::2, :]]
+        )
     )(x)
     return gallery, gallery.shape[-2]
 
@@ -210,7 +220,7 @@ def _names(draw, rng):
 def at_scale(options, exponent):
     """Parameters that are lengths, for rows scaled by 2^exponent."""
     scale = 2.0 ** max(-120, min(120, exponent))  # still a number of float32
-    powers = {name: scale for name in LENGTHS} | {name: 1 / scale for name in INVERSE_LENGTHS}
+    powers = dict.fromkeys(LENGTHS, scale) | dict.fromkeys(INVERSE_LENGTHS, 1 / scale)
     return {
         name: value * powers[name] if name in powers and value is not None else value
         for name, value in options.items()

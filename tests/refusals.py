@@ -29,6 +29,19 @@ def right_call(operator):
         params=[0.5, 1.0, 1.0, 1.0],
     )
     scores = dict(scores=rows(N), targets=integers(1, 0, 0, 1, 0, 0).float(), delta=0.5)
+    retrieval = dict(
+        x=rows(B, D),
+        gallery=rows(G, D),
+        x_norm2=rows(B, dtype=torch.float64).abs(),
+        gallery_norm2=rows(G, dtype=torch.float64).abs(),
+        first_equal=integers(0, 1, 2, 0, 1, dtype=torch.int32),
+        by_identity=torch.arange(G, dtype=torch.int32),
+        begin=integers(0, 0, 1, 5),
+        end=integers(2, 5, 1, 5),
+        x_camera=integers(0, 1, 0, 1),
+        gallery_camera=integers(0, 1, 0, 1, 0),
+        on_grid=False,
+    )
     return {
         "pairwise": lambda: dict(x=rows(B, D), gallery=rows(G, D)),
         "rank_sort": lambda: dict(distance=rows(B, G).abs(), cosine=rows(B, G), **selection),
@@ -53,22 +66,17 @@ def right_call(operator):
         "rank_sort_loss": lambda: dict(**scores, grad=True),
         "ap_loss": lambda: dict(**scores, interpolated=False, grad=True),
         "alrp_loss": lambda: dict(**scores, regression_losses=rows(2), grad=True),
-        "match_places": lambda: dict(
-            gram=rows(1, B, G),
-            x=rows(B, D),
-            gallery=rows(G, D),
-            x_norm2=rows(B, dtype=torch.float64).abs(),
-            gallery_norm2=rows(G, dtype=torch.float64).abs(),
-            first_equal=torch.arange(G, dtype=torch.int32),
-            by_identity=torch.arange(G, dtype=torch.int32),
-            begin=integers(0, 0, 1, 5),
-            end=integers(2, 5, 1, 5),
-            x_camera=integers(0, 1, 0, 1),
-            gallery_camera=integers(0, 1, 0, 1, 0),
+        "match_tiles": lambda: dict(
+            x_operand=rows(B, D),
+            gallery_operand=rows(G, D),
+            **retrieval,
             scale=1.0,
-            on_grid=False,
+            parts=2,
+            height=2,
+            width=3,
             limit=-1,
         ),
+        "match_rows": lambda: dict(gram=rows(B, G, dtype=torch.float64), **retrieval),
         "squared_lengths": lambda: dict(rows=rows(B, D)),
     }[operator]()
 
@@ -174,32 +182,47 @@ CPU_ONLY = (
     ),
     ("alrp_loss", "regression_losses", rows(3), "regression_losses must have 2 numbers"),
     ("alrp_loss", "regression_losses", rows(0), "regression_losses must have 2 numbers"),
-    ("match_places", "gram", rows(B, G), "gram must be [P, B, G]"),
-    ("match_places", "gram", rows(0, B, G), "gram must have a part"),
-    ("match_places", "gram", rows(1, B, G).half(), "gram must be float32 or float64"),
-    ("match_places", "x", rows(B), "gram must be [P, B, G] and x [B, D]"),
-    ("match_places", "x", rows(B, 0), "at least one number"),
-    ("match_places", "x", rows(B, D).double(), "gallery does not fit"),
-    ("match_places", "x", rows(B + 1, D), "x does not fit"),
-    ("match_places", "gallery", rows(G, D + 1), "gallery does not fit"),
-    ("match_places", "x_norm2", rows(B), "x_norm2 does not fit"),
-    ("match_places", "gallery_norm2", rows(B, dtype=torch.float64), "gallery_norm2 does not fit"),
-    ("match_places", "x_camera", None, "cameras: both or none"),
-    ("match_places", "gallery_camera", None, "cameras: both or none"),
-    ("match_places", "x_camera", integers(0), "x_camera does not fit"),
-    ("match_places", "gallery_camera", rows(G), "gallery_camera does not fit"),
-    ("match_places", "gram", rows(1, B, G).to("meta"), "on one device"),
     *(
-        ("match_places", name, integers(0, 1, 2, 3, wrong, dtype=torch.int32), f"{name} must be in")
-        for name in ("first_equal", "by_identity")
-        for wrong in (G, -1, 2**31 - 1, -(2**31))
+        (operator, *case)
+        for operator in ("match_tiles", "match_rows")
+        for case in (
+            ("x", rows(B), "x must be [B, D]"),
+            ("x", rows(B, 0), "at least one number"),
+            ("x", rows(B, D).half(), "x must be float32 or float64"),
+            ("x", rows(B, D).double(), "gallery does not fit"),
+            ("x", rows(B + 1, D), "does not fit"),
+            ("gallery", rows(G, D + 1), "gallery does not fit"),
+            ("gallery", rows(G), "gallery [G, D]"),
+            ("x_norm2", rows(B), "x_norm2 does not fit"),
+            ("gallery_norm2", rows(B, dtype=torch.float64), "gallery_norm2 does not fit"),
+            ("x_camera", None, "cameras: both or none"),
+            ("gallery_camera", None, "cameras: both or none"),
+            ("x_camera", integers(0), "x_camera does not fit"),
+            ("gallery_camera", rows(G), "gallery_camera does not fit"),
+            ("gallery", rows(G, D).to("meta"), "on one device"),
+            ("first_equal", torch.arange(G), "first_equal does not fit"),
+            *(
+                (name, integers(0, 1, 2, 0, wrong, dtype=torch.int32), f"{name} must be")
+                for name in ("first_equal", "by_identity")
+                for wrong in (G, -1, 2**31 - 1, -(2**31))
+            ),
+            *(
+                (name, integers(0, 1, 2, wrong), f"{name} must be in")
+                for name in ("begin", "end")
+                for wrong in (G + 1, -1, 2**63 - 1, -(2**63))
+            ),
+        )
     ),
-    *(
-        ("match_places", name, integers(0, 1, 2, wrong), f"{name} must be in")
-        for name in ("begin", "end")
-        for wrong in (G + 1, -1, 2**63 - 1, -(2**63))
-    ),
-    ("match_places", "first_equal", torch.arange(G), "first_equal does not fit"),
+    ("match_tiles", "x_operand", rows(B, D + 1), "x_operand does not fit"),
+    ("match_tiles", "x_operand", rows(B, D).double(), "x_operand does not fit"),
+    ("match_tiles", "gallery_operand", rows(B, D), "gallery_operand does not fit"),
+    *(("match_tiles", "parts", wrong, "parts must be in") for wrong in (0, D + 1, -1, 2**62)),
+    *(("match_tiles", name, 0, "must be at least 1") for name in ("height", "width")),
+    # an entry of the tile, but behind the entry itself; and within a whole tile, but not in the last
+    ("match_tiles", "first_equal", integers(0, 2, 2, 0, 1, dtype=torch.int32), "first_equal must"),
+    ("match_tiles", "first_equal", integers(0, 1, 2, 0, 2, dtype=torch.int32), "first_equal must"),
+    ("match_rows", "gram", rows(1, B, G, dtype=torch.float64), "gram does not fit"),
+    ("match_rows", "gram", rows(B, G), "gram does not fit"),
     ("squared_lengths", "rows", rows(B), "rows must be [B, D]"),
     ("squared_lengths", "rows", rows(B, D).half(), "rows must be float32 or float64"),
 )

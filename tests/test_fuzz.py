@@ -6,10 +6,8 @@ problems.py draws them, the oracle answers, allowances.py says how far an answer
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import event, given
-from hypothesis import strategies as st
 
 import allowances
 import oracle
@@ -82,7 +80,9 @@ class Truth:
             left = np.flatnonzero(result.compared[q] & ~result.bad[q])
             positive = same[left] == self.labels[q]
             sides.append((left[positive], left[~positive]))
-        allowed = allowances.rows(p, distance, cosine, _numbered(raw[0 if gallery is None else 1]), sides)
+        allowed = allowances.rows(
+            p, distance, cosine, _numbered(raw[0 if gallery is None else 1]), sides
+        )
         return SimpleNamespace(
             raw=raw, x=x, gallery=gallery, distance=distance, result=result, allowed=allowed
         )
@@ -95,7 +95,9 @@ class Truth:
 
     def check_loss(self, loss):
         p, weights = self.problem, self._by_query(self.whole.row_weights(self.problem.reduction))
-        allowed = np.array([[row.loss for row in s.allowed] for s in self.sets]).reshape(weights.shape)
+        allowed = np.array([[row.loss for row in s.allowed] for s in self.sets]).reshape(
+            weights.shape
+        )
         allowed = weights * allowed
         wanted = np.asarray(self.whole.reduced(p.reduction), dtype=float)
         allowed = allowed.reshape(wanted.shape) if p.reduction == "none" else allowed.sum()
@@ -125,12 +127,16 @@ class Truth:
                 size = np.abs(np.nan_to_num(right, posinf=0, neginf=0)).max(-1, initial=0.0)
                 # What is left of a number below the smallest normal one is a multiple of the least.
                 least = UNDERFLOW[p.x.dtype] + torch.finfo(p.x.dtype).tiny
-                allowed = allowed + (OUTPUT[p.x.dtype] * size + least) * max(1, right.shape[-1]) ** 0.5
+                allowed = (
+                    allowed + (OUTPUT[p.x.dtype] * size + least) * max(1, right.shape[-1]) ** 0.5
+                )
                 most = torch.finfo(p.x.dtype).max * 0.99
                 close(got[at], right, allowed[:, None], f"gradient of {name}", most)
 
     def _by_query(self, values):
-        return np.broadcast_to(values, self.whole.loss.shape).reshape(len(self.sets), len(self.labels))
+        return np.broadcast_to(values, self.whole.loss.shape).reshape(
+            len(self.sets), len(self.labels)
+        )
 
 
 def close(got, wanted, allowed, what, most=np.inf):
@@ -141,7 +147,9 @@ def close(got, wanted, allowed, what, most=np.inf):
         f"{what}: NaN in other places than wanted\n{got}\n{wanted}"
     )
     beyond = np.abs(wanted) > most
-    assert (np.isfinite(got) | np.isnan(wanted) | beyond).all(), f"{what}: infinite\n{got}\n{wanted}"
+    assert (np.isfinite(got) | np.isnan(wanted) | beyond).all(), (
+        f"{what}: infinite\n{got}\n{wanted}"
+    )
     keep = ~np.isnan(wanted) & ~beyond
     error = np.abs(np.where(keep, got, 0) - np.where(keep, wanted, 0))
     excess = np.where(keep, error - allowed, -1.0).max(initial=-1.0)
@@ -157,14 +165,18 @@ def _array(tensor):
 def _numbered(rows):
     """[n] numbers; rows have the same one if they are equal bit by bit."""
     seen = {}
-    return np.array([seen.setdefault(row.tobytes(), len(seen)) for row in np.ascontiguousarray(rows)], int)
+    return np.array(
+        [seen.setdefault(row.tobytes(), len(seen)) for row in np.ascontiguousarray(rows)], int
+    )
 
 
 def same_bits(a, b):
     """Equal, NaN included."""
     a, b = a.contiguous(), b.contiguous()
-    return a.shape == b.shape and torch.equal(a.isnan(), b.isnan()) and torch.equal(
-        a.nan_to_num(0.0), b.nan_to_num(0.0)
+    return (
+        a.shape == b.shape
+        and torch.equal(a.isnan(), b.isnan())
+        and torch.equal(a.nan_to_num(0.0), b.nan_to_num(0.0))
     )
 
 
@@ -187,7 +199,9 @@ def check(problem, backend, seed=0):
     truth.check_loss(loss)
     truth.check_gradients(gradients, upstream)
     counting = truth.whole.counts.any()
-    event(f"{problem.loss}: {'NaN' if truth.whole.bad.any() else 'counts' if counting else 'nothing counts'}")
+    event(
+        f"{problem.loss}: {'NaN' if truth.whole.bad.any() else 'counts' if counting else 'nothing counts'}"
+    )
 
 
 @fuzz(1200)
@@ -205,7 +219,9 @@ def test_the_reference_gives_what_the_oracle_gives(problem):
 @fuzz(400)
 @given(problems())
 def test_where_rows_lie_changes_no_bit_and_nothing_given_is_changed(problem):
-    tensors = [t for t in (*problem.arguments[0], problem.self_index, problem.exclude) if t is not None]
+    tensors = [
+        t for t in (*problem.arguments[0], problem.self_index, problem.exclude) if t is not None
+    ]
     before = [t.clone() for t in tensors]
     upstream = upstream_of(problem, 1)
     loss, gradients = run(problem, "native", upstream)

@@ -104,7 +104,12 @@ def strangers_far_away(p, rng):
     """A class that no query has, out of reach of every ramp: no query notices."""
     assume(p.gallery is not None and not p.normalize and p.reduction != "mean")
     assume(p.loss == "drsl" or (p.loss == "fidi" and p.reduction == "sum"))
-    assume(p.x.dtype == F64 and p.gallery.shape[-2] and p.x.isfinite().all() and p.gallery.isfinite().all())
+    assume(
+        p.x.dtype == F64
+        and p.gallery.shape[-2]
+        and p.x.isfinite().all()
+        and p.gallery.isfinite().all()
+    )
     reach = max(float(p.x.abs().max()) if p.x.numel() else 1.0, float(p.gallery.abs().max()), 1.0)
     reach = max(reach, p.options.get("delta", 0.0), 1 / p.options.get("beta", 1.0))
     assume(reach < 2.0**300)

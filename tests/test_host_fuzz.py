@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cases_scores import LOSSES
 from fuzz_kit import fuzz
 from on_host_threads import ORDERS, on_host_threads
 from problems import problems
 from test_fuzz import check
 from test_scores_fuzz import check as check_scores
 from test_scores_fuzz import problems as score_problems
-from cases_scores import LOSSES
 
 
 @fuzz(200)

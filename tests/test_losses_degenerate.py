@@ -128,6 +128,20 @@ def test_fidi_far_apart_stays_finite(backend, device):
 
 
 @BACKENDS
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+@pytest.mark.parametrize("alpha", [1 + 2.0**-52, 1.05, 1e38, 1e300])
+@pytest.mark.parametrize("beta", [1e-300, 1e-45, 0.5, 1e300])
+def test_no_parameter_of_fidi_makes_nan(beta, alpha, dtype, backend, device):
+    # 1e-300 is 0 in float32 and 1e300 infinite, and 0 · ∞ would come of a distance of either.
+    x, labels = rows(12, 3, dtype=dtype, device=device), torch.arange(12, device=device) % 4
+    x[5] = x[2]
+    loss, grad, _ = loss_and_grads("fidi", x, labels, alpha=alpha, beta=beta, backend=backend)
+    assert loss.isfinite() and loss > -1e-6 and grad.isfinite().all()
+    if alpha > 1e30:  # no pair costs anything: log(α/(α − 1)) = 1/α
+        assert abs(loss) < 1e-6 and grad.abs().max() < 1e-6
+
+
+@BACKENDS
 def test_the_terms_of_fidi_are_the_whole(backend, device):
     x, labels = rows(2, 20, 6, device=device), torch.arange(20, device=device) % 6
     for reduction in ("mean", "sum", "none"):

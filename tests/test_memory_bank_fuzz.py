@@ -14,7 +14,9 @@ from tolerances import BF16, F32, F64
 
 class Bank(RuleBasedStateMachine):
     @initialize(
-        size=st.integers(1, 12), sets=st.sampled_from([None, 2]), dtype=st.sampled_from([F64, F32, BF16])
+        size=st.integers(1, 12),
+        sets=st.sampled_from([None, 2]),
+        dtype=st.sampled_from([F64, F32, BF16]),
     )
     def make(self, size, sets, dtype):
         self.sets, self.dtype = sets, dtype

@@ -9,6 +9,7 @@ import torch
 import oracle_metrics
 from cases_metrics import NAMES, problem
 from drsl_cuda import _retrieval, metrics
+from drsl_cuda._retrieval import lists, operands, rows, tiles
 from drsl_cuda.metrics import evaluate
 from tolerances import BF16, F16, F32, F64
 
@@ -105,32 +106,102 @@ def test_any_layout(layout, backend):
     check(p | {k: torch.stack([p[k], p[k]], 1)[:, 0] for k in ("query_ids", "gallery_cams")})
 
 
-def test_results_do_not_depend_on_blocks_or_limits(monkeypatch):
+CHOICES = (  # where, what, instead
+    (tiles, "BLOCK", 7), (tiles, "HEIGHT", 5), (tiles, "TILE_BYTES", 1), (tiles, "TILE_BYTES", 2**17),
+    (tiles, "PART", 64), (rows, "BLOCK_BYTES", 1), (rows, "COLUMN_NUMBERS", 1000), (lists, "CHUNK", 999),
+    (operands, "CHUNK", 1000), (_retrieval, "LIMIT", 0), (_retrieval, "LIMIT_LEAST", 0),
+)  # fmt: skip
+
+
+def test_results_do_not_depend_on_tiles_blocks_or_limits(monkeypatch):
     p = problem(60, 200, 600, seed=7, spread=5.0)
     usual = check(p)
-    for name, value in (
-        ("BLOCK", 7),
-        ("PART", 64),
-        ("LIMIT", 0),
-        ("CHUNK", 1000),
-        ("BLOCK_BYTES", 1),
-    ):
-        monkeypatch.setattr(_retrieval, name, value)
+    for where, name, value in CHOICES:
+        monkeypatch.setattr(where, name, value)  # on top of those before
         other = evaluate(**p)
         assert torch.equal(other.ap.nan_to_num(), usual.ap.nan_to_num()), name
+
+
+def in_tiles(monkeypatch, width, height=3):
+    """Tiles of so many columns."""
+    monkeypatch.setattr(tiles.Tiles, "shape", lambda *_: (height, width))
+
+
+@pytest.mark.parametrize("width", [1, 7, 64, 65, 299])
+@pytest.mark.parametrize(
+    "name",
+    ["plain", "long_rows", "integer_grid", "tenths", "duplicates", "all_equal", "outlier", "huge"],
+)
+def test_tiles_of_any_width(name, width, monkeypatch):
+    """One column, less and more than a vector, and one that leaves a narrow last tile."""
+    in_tiles(monkeypatch, width)
+    p = NAMES[name]()
+    check(p)
+    check(placed(p, F64))
+    check(placed(p, F16)) if name in ("plain", "integer_grid", "duplicates") else None
+
+
+def test_ties_go_by_index_over_the_borders_of_tiles(monkeypatch):
+    """Every match has equals in all tiles, its own and others, some before it and some behind."""
+    in_tiles(monkeypatch, 10)
+    g = torch.Generator().manual_seed(0)
+    kinds = torch.randn(3, 24, generator=g) / 3  # no grid: distances are measured
+    kind, ids = torch.arange(95) % 3, torch.randint(0, 9, (95,), generator=g)
+    p = problem(20, 95, 24, seed=15)
+    p |= {"gallery": kinds[kind], "gallery_ids": ids, "query_ids": torch.arange(20) % 9}
+    assert check(p).first_match.max() > 30
+    check(p | {"gallery": (4 * p["gallery"]).round(), "query": (4 * p["query"]).round()})
+
+
+MATCHES = [1, 2, 11, 12, 13, 14, 40, 100, 170]
+
+
+@pytest.mark.parametrize("matches", MATCHES)
+def test_any_number_of_matches_in_tiles(matches, monkeypatch):
+    """Few are compared one by one, more fall into buckets; the limit would send most to whole rows."""
+    monkeypatch.setattr(_retrieval, "LIMIT", 2)
+    monkeypatch.setattr(_retrieval, "Rows", None)
+    g = torch.Generator().manual_seed(matches)
+    p = problem(6, 700, 12, seed=16, spread=2.0) | {"query_cams": None, "gallery_cams": None}
+    ids = torch.full((700,), 2)
+    ids[torch.randperm(700, generator=g)[:matches]] = 1
+    p |= {"query_ids": torch.ones(6, dtype=torch.int64), "gallery_ids": ids}
+    for width in (50, 700):
+        in_tiles(monkeypatch, width)
+        # a grid, one that float32 products have no digits for, and none
+        for f in (torch.round, lambda x: 3e4 + x.round(), lambda x: x**3):
+            check(p | {k: f(p[k]) for k in ("query", "gallery")})
+
+
+def test_matches_may_crowd_far_from_one_that_is_alone(monkeypatch):
+    """Buckets of equal width then hold many of them; thresholds that are equal have no width."""
+    monkeypatch.setattr(_retrieval, "LIMIT", 2)
+    p = problem(8, 500, 6, seed=17, identities=2, spread=0.2)
+    for far in (1e2, 1e6, 1e15):
+        gallery = p["gallery"].clone()
+        gallery[::97] *= far
+        check(p | {"gallery": gallery})
+    check(p | {"gallery": p["gallery"][:1].expand(500, -1).clone()})
 
 
 @pytest.mark.parametrize("name", ["near_ties", "mixed_scales", "tenths", "wide_grid"])
 def test_a_query_with_many_near_ties_is_settled_in_double_precision(name, monkeypatch):
     settled = []
-    products = _retrieval._Wide.products
-    monkeypatch.setattr(
-        _retrieval._Wide, "products", lambda *a: settled.append(len(a[1])) or products(*a)
-    )
+    scores = rows.Rows.scores
+    monkeypatch.setattr(rows.Rows, "scores", lambda *a: settled.append(len(a[1])) or scores(*a))
     monkeypatch.setattr(_retrieval, "LIMIT", 0)
-    monkeypatch.setattr(_retrieval, "LIMIT_LEAST", 0)
+    monkeypatch.setattr(_retrieval, "LIMIT_LEAST", 40)  # matches, and near ties
     check(NAMES[name]())
     assert sum(settled) > 0
+
+
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_rows_of_products_in_double_precision_alone(name, dtype, monkeypatch):
+    monkeypatch.setattr(_retrieval, "LIMIT", 0)
+    monkeypatch.setattr(_retrieval, "LIMIT_LEAST", 0)
+    monkeypatch.setattr(_retrieval, "Tiles", None)
+    check(placed(NAMES[name](), dtype))
 
 
 @pytest.mark.parametrize(
@@ -139,11 +210,15 @@ def test_a_query_with_many_near_ties_is_settled_in_double_precision(name, monkey
 def test_near_ties_may_all_be_measured(name, monkeypatch):
     """Float32 sifts them, double decides: nobody waits for a product in double precision."""
     monkeypatch.setattr(_retrieval, "LIMIT", 2)
-    monkeypatch.setattr(_retrieval, "_Wide", None)
+    monkeypatch.setattr(_retrieval, "Rows", None)
     check(NAMES[name]())
 
 
-def test_threads_do_not_change_a_bit():
+@pytest.mark.parametrize("limit", [1 / 16, 0], ids=["usual", "none"])
+def test_threads_do_not_change_a_bit(limit, monkeypatch):
+    """Nor do they change which queries wait for whole rows."""
+    in_tiles(monkeypatch, 30, height=100)
+    monkeypatch.setattr(_retrieval, "LIMIT", limit)
     p = problem(300, 500, 40, seed=8, spread=3.0)
     before, results = torch.get_num_threads(), []
     for threads in (1, 2, 3):

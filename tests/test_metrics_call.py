@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cases_metrics import problem
-from drsl_cuda import _retrieval
+from drsl_cuda._retrieval import tiles
 from drsl_cuda.metrics import evaluate
 from test_errors import assert_says
 
@@ -14,6 +14,12 @@ BACKENDS = pytest.mark.parametrize("backend", ["native", "reference"])
 
 def good():
     return problem(Q, G, D)
+
+
+def all_match():
+    """Six queries that have to be multiplied."""
+    return good() | {"query_ids": torch.ones(Q, dtype=torch.int64), "query_cams": None,
+                     "gallery_ids": torch.arange(G) % 2, "gallery_cams": None}  # fmt: skip
 
 
 def spoilt(rows, row, value):
@@ -74,13 +80,19 @@ def test_large_float64_features_are_finite():
     assert torch.equal(evaluate(**huge).first_match, evaluate(**p).first_match)
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(tiles, "BLOCK", 2)
+    monkeypatch.setattr(tiles.Tiles, "shape", lambda *_: (2, 1))  # tiles enough for all threads
+
+
 @BACKENDS
-def test_progress_is_told_after_each_block(backend, monkeypatch):
-    monkeypatch.setattr(_retrieval, "BLOCK", 2)
+def test_progress_is_told_after_each_block(backend, small_blocks):
     told = []
-    evaluate(**good(), backend=backend, progress=lambda done, total: told.append((done, total)))
+    progress = lambda done, total: told.append((done, total))  # noqa: E731
+    evaluate(**all_match(), backend=backend, progress=progress)
     assert told[-1] == (Q, Q) and told == sorted(told)
-    assert backend == "reference" or len(told) == 3
+    assert backend == "reference" or [done for done, _ in told] == [2, 4, 6]
 
 
 def test_a_line_on_stderr(capsys):
@@ -92,8 +104,7 @@ def test_a_line_on_stderr(capsys):
 
 
 @BACKENDS
-def test_an_interruption_is_heard_between_blocks(backend, monkeypatch):
-    monkeypatch.setattr(_retrieval, "BLOCK", 2)
+def test_an_interruption_is_heard_between_blocks(backend, small_blocks):
     done = []
 
     def interrupt(some, total):
@@ -101,40 +112,71 @@ def test_an_interruption_is_heard_between_blocks(backend, monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(**good(), backend=backend, progress=interrupt)
-    assert len(done) == 1
+        evaluate(**all_match(), backend=backend, progress=interrupt)
+    assert len(done) == 1 and (done[0] == 2 or backend == "reference")
     assert evaluate(**good()).valid.shape == (Q,)  # nothing is left behind
 
 
-def operator_arguments(queries=5, entries=70, dim=8):
+def operator_arguments(queries=5, entries=70, dim=8, width=30):
+    """Of match_tiles, and of match_rows."""
     g = torch.Generator().manual_seed(0)
     x, r = torch.randn(queries, dim, generator=g), torch.randn(entries, dim, generator=g)
     lengths = torch.ops.drsl.squared_lengths
-    index = torch.arange(entries, dtype=torch.int32)
-    begin = torch.arange(queries) * 10
+    index, begin = torch.arange(entries, dtype=torch.int32), torch.arange(queries) * 10
     cameras = torch.arange(queries) % 2, torch.arange(entries) % 2
-    return [(x @ r.T)[None], x, r, lengths(x), lengths(r), index, index, begin, begin + 10,
-            *cameras, 1.0, False, -1]  # fmt: skip
+    own = index, begin, begin + 10, *cameras
+    tiles = [x, r, x, r, lengths(x), lengths(r), index % width, *own, 1.0, False, 3, 4, width, -1]
+    return tiles, [(x @ r.T).double(), x, r, lengths(x), lengths(r), index, *own, False]
 
 
 def test_opcheck():
-    torch.library.opcheck(torch.ops.drsl.match_places.default, tuple(operator_arguments()))
+    for_tiles, for_rows = operator_arguments()
+    torch.library.opcheck(torch.ops.drsl.match_tiles.default, tuple(for_tiles))
+    torch.library.opcheck(torch.ops.drsl.match_rows.default, tuple(for_rows))
     torch.library.opcheck(torch.ops.drsl.squared_lengths.default, (torch.randn(5, 3),))
 
 
-def test_operators_called_directly_do_not_read_out_of_bounds():
-    replaced = {
-        0: torch.randn(5, 70), 1: torch.randn(4, 8), 2: torch.randn(70, 7), 3: torch.randn(5),
-        4: torch.rand(69).double(), 5: torch.full((70,), 70, dtype=torch.int32),
-        6: torch.full((70,), -1, dtype=torch.int32), 7: torch.full((5,), -1),
-        8: torch.full((5,), 71), 9: None, 10: torch.arange(69),
-    }  # fmt: skip
-    for at, value in replaced.items():
-        arguments = operator_arguments()
-        arguments[at] = value
+def test_both_ways_agree():
+    for_tiles, for_rows = operator_arguments()
+    for a, b in zip(torch.ops.drsl.match_tiles(*for_tiles), torch.ops.drsl.match_rows(*for_rows),
+                    strict=True):  # fmt: skip
+        assert torch.equal(a, b)
+
+
+FEATURES = {"x": torch.randn(4, 8), "gallery": torch.randn(70, 7)}
+LISTS = {
+    "x_norm2": torch.randn(5), "gallery_norm2": torch.rand(69).double(),
+    "first_equal": torch.full((70,), 70, dtype=torch.int32),
+    "by_identity": torch.full((70,), -1, dtype=torch.int32), "begin": torch.full((5,), -1),
+    "end": torch.full((5,), 71), "x_camera": None, "gallery_camera": torch.arange(69),
+}  # fmt: skip
+SPOILT = {
+    "match_tiles": FEATURES | LISTS | {
+        "x_operand": torch.randn(5, 7), "gallery_operand": torch.randn(70, 8).double(),
+        "parts": 9, "height": 0, "width": 0,
+    },
+    "match_rows": FEATURES | LISTS | {"gram": torch.randn(5, 70)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_operators_called_directly_do_not_read_out_of_bounds(name):
+    operator = getattr(torch.ops.drsl, name)
+    names = [argument.name for argument in operator.default._schema.arguments]
+    good = dict(zip(names, operator_arguments()[name == "match_rows"], strict=True))
+    operator(*good.values())
+    for at, value in SPOILT[name].items():
         with pytest.raises(RuntimeError, match="drsl:"):
-            torch.ops.drsl.match_places(*arguments)
-    with pytest.raises(RuntimeError, match="drsl:"):
-        torch.ops.drsl.squared_lengths(torch.ones(3))
-    with pytest.raises(RuntimeError, match="drsl:"):
-        torch.ops.drsl.squared_lengths(torch.ones(3, 3).half())
+            operator(*(good | {at: value}).values())
+    later = (
+        torch.arange(70, dtype=torch.int32) % 30 + 1
+    )  # behind the entry: not in a short last tile
+    if name == "match_tiles":
+        with pytest.raises(RuntimeError, match="first_equal"):
+            operator(*(good | {"first_equal": later}).values())
+
+
+def test_squared_lengths_called_directly():
+    for bad in (torch.ones(3), torch.ones(3, 3).half()):
+        with pytest.raises(RuntimeError, match="drsl:"):
+            torch.ops.drsl.squared_lengths(bad)

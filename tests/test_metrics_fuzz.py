@@ -34,8 +34,12 @@ def retrievals(draw):
         kind = "few"
 
     def rows(count):
-        made = (KINDS[kind](rng, count, dim) + offset) * (scale if dtype != F16 else min(scale, 1.0))
-        return LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](torch.as_tensor(made, dtype=F64).to(dtype))
+        made = (KINDS[kind](rng, count, dim) + offset) * (
+            scale if dtype != F16 else min(scale, 1.0)
+        )
+        return LAYOUTS[draw(st.sampled_from(list(LAYOUTS)))](
+            torch.as_tensor(made, dtype=F64).to(dtype)
+        )
 
     identities, cameras = draw(st.integers(1, 6)), draw(st.sampled_from([None, 1, 2, 4]))
 

@@ -40,44 +40,58 @@ def _tuple(results):
 
 
 @pytest.mark.parametrize("value", [INF, -INF, NAN, 1e300])
-@pytest.mark.parametrize("name", ["x", "gallery", "x_norm2", "gallery_norm2", "gram"])
+@pytest.mark.parametrize("name", ["x", "gallery", "x_norm2", "gallery_norm2", "products", "scale"])
 @pytest.mark.parametrize("matches", [3, 60])
 @pytest.mark.parametrize("limit", [-1, 0])
 def test_places_of_what_is_not_finite_stay_within_bounds(name, value, matches, limit):
     """They read distances of columns beyond the last, and sorted numbers that have no order."""
     entries, queries = 70, 5
     given = dict(
-        gram=rows(1, queries, entries, dtype=torch.float64),
         x=rows(queries, D, dtype=torch.float64),
         gallery=rows(entries, D, dtype=torch.float64),
         x_norm2=rows(queries, dtype=torch.float64).abs(),
         gallery_norm2=rows(entries, dtype=torch.float64).abs(),
     )
-    given[name].view(-1)[::3] = value
+    lists = dict(
+        first_equal=torch.arange(entries, dtype=torch.int32),
+        by_identity=torch.arange(entries, dtype=torch.int32),
+        begin=torch.zeros(queries, dtype=torch.int64),
+        end=torch.full((queries,), matches),
+        x_camera=None,
+        gallery_camera=None,
+    )
+    of_rows = dict(gram=rows(queries, entries, dtype=torch.float64))
+    of_tiles = dict(
+        x_operand=rows(queries, D, dtype=torch.float64),
+        gallery_operand=rows(entries, D, dtype=torch.float64),
+        limit=limit,
+    )
+    for some in (given, of_rows, of_tiles):
+        for key, numbers in some.items():
+            if key == name or (name == "products" and key not in given and key != "limit"):
+                numbers.view(-1)[::3] = value
+    scales = (value,) if name == "scale" else (1.0, 2.0)
     for on_grid in (False, True):
-        for scale in (1.0, 2.0):
-            call(
-                "match_places",
-                **given,
-                first_equal=torch.arange(entries, dtype=torch.int32),
-                by_identity=torch.arange(entries, dtype=torch.int32),
-                begin=torch.zeros(queries, dtype=torch.int64),
-                end=torch.full((queries,), matches),
-                x_camera=None,
-                gallery_camera=None,
-                on_grid=on_grid,
-                scale=scale,
-                limit=limit,
-            )
+        call("match_rows", **given, **lists, **of_rows, on_grid=on_grid)
+        for scale in scales:
+            for width in (1, 30, entries):
+                first = torch.arange(entries, dtype=torch.int32) % width
+                call(
+                    "match_tiles",
+                    **given,
+                    **(lists | {"first_equal": first}),
+                    **of_tiles,
+                    on_grid=on_grid,
+                    scale=scale,
+                    width=width,
+                )
 
 
 def test_parts_and_terms_without_number_do_not_overflow():
-    none = torch.zeros(0, dtype=torch.float64)
-    results = call(
-        "match_places",
-        gram=torch.zeros(2**62, 0, 0),
-        x=torch.zeros(0, 2**62),
-        gallery=torch.zeros(0, 2**62),
+    none, wide = torch.zeros(0, dtype=torch.float64), torch.zeros(0, 2**62)
+    given = dict(
+        x=wide,
+        gallery=wide,
         x_norm2=none,
         gallery_norm2=none,
         first_equal=none.int(),
@@ -87,6 +101,10 @@ def test_parts_and_terms_without_number_do_not_overflow():
         x_camera=None,
         gallery_camera=None,
     )
+    for parts in (1, 2**61 + 1, 2**62):
+        results = call("match_tiles", x_operand=wide, gallery_operand=wide, parts=parts, **given)
+        assert all(r.shape == (0,) for r in results)
+    results = call("match_rows", gram=none.view(0, 0), **given)
     assert all(r.shape == (0,) for r in results)
 
 

@@ -89,6 +89,9 @@ def test_three_ways_to_the_same_numbers(run, capsys, monkeypatch):
     ):
         status, out, _ = command(capsys, monkeypatch, *words)
         assert status == 0 and json.loads(out) == want
+    status, out, _ = command(capsys, monkeypatch, last, "--before-neck", "--json")
+    other = evaluation.evaluate(trainer.model, fake(), before_neck=True)
+    assert {key: json.loads(out)[key] for key in METRICS} == other != trainer.evaluate()
     status, out, _ = command(capsys, monkeypatch, str(folder / "best.pt"))
     assert status == 0 and out.startswith(f"mAP {100 * trainer.best['mAP']:.2f} %  mINP ")
 
@@ -100,6 +103,7 @@ def test_three_ways_to_the_same_numbers(run, capsys, monkeypatch):
         (["{}/last.pt", "--features", "f"], "give a checkpoint or --features FILE, one of the two"),
         (["--features", "{}/f.npz", "--data", "x"], "--data goes with a checkpoint"),
         (["--features", "{}/f.npz", "--save-features", "x"], "--save-features goes with a"),
+        (["--features", "{}/f.npz", "--before-neck"], "--before-neck goes with a checkpoint"),
         (["{}/none.pt"], "none.pt: no such file"),
         (["{}/f.npz"], "f.npz cannot be read as a file of tensors and plain types"),
         (["{}/plain.pt"], "plain.pt is not a checkpoint of this trainer"),

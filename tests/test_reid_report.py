@@ -13,6 +13,7 @@ import report
 import report_kit as kit
 from drsl_cuda import metrics
 from report import findings, page, results, retrieval, spread
+from report.__main__ import main as command
 from report.markup import png
 
 PANELS = ["scores", "curves", "lists", "distances", "angles", "imbalance", "how"]
@@ -115,6 +116,29 @@ def test_pictures_are_what_was_saved(made):
     assert len(used) == shown > 50 and set(used) <= known
 
 
+def luminance(colour):
+    """Relative luminance of #rrggbb, as WCAG defines it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_letters_and_lines_stand_out_in_both_schemes():
+    """WCAG AA asks for 4.5 : 1 of text; lines and marks are held to it too."""
+    schemes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", page.STYLE.read_text(), re.S)
+    ]
+    assert len(schemes) == 2 and schemes[0].keys() == schemes[1].keys()
+    for scheme in schemes:
+        for ink in ("ink", "soft", "right", "wrong", "s0", "s1", "s2", "s3", "s4"):
+            for ground in ("back", "card"):
+                low, high = sorted((luminance(scheme[ink]), luminance(scheme[ground])))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, scheme[ink], ground)
+        low, high = sorted((luminance(scheme["ink"]), luminance(scheme["note"])))
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
 # ------------------------------------------------------------------------- its sentences
 
 
@@ -212,6 +236,16 @@ def test_saved_and_read_again(made, tmp_path):
     assert again.plan == made.plan and again.runs == made.runs
     assert (again.pictures.gallery == made.pictures.gallery).all()
     assert report.write(tmp_path).read_text(encoding="utf-8") == page.build(made)
+
+
+def test_the_page_by_command(made, tmp_path, capsys):
+    kit.save(tmp_path, made)
+    assert command([str(tmp_path)]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page.build(made)
+    assert command([str(tmp_path / "nowhere")]) == 2
+    assert "no comparison was begun" in capsys.readouterr().err
+    assert command([]) == 2
 
 
 def test_nothing_is_half_written(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from report import results
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ["--data", "synthetic:identities=16,test=8,images=4", "--epochs", "1", "--seeds", "1"]
+SMALL = ["--data", "synthetic:identities=32,test=8,images=4", "--epochs", "1", "--seeds", "1"]
 
 
 def command(folder, *arguments):
@@ -93,6 +93,7 @@ def test_another_question_needs_another_folder(folder):
         (["--page-only"], "no comparison was begun"),
         (["--seeds", "0"], "--seeds must be at least 1, got 0"),
         (["--data", "nothing"], "data must be one of"),
+        (["--data", "synthetic:identities=20,test=4,images=4"], "32 identities or more"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, arguments, told):

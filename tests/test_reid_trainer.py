@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reid_kit import Data, Images, fake, numbers, settings, split, trained
-from training import loop, losses, step
+from training import batches, loop, losses, step
 from training.log import METRICS, Log, summary
 from training.loop import Trainer
 from training.schedule import learning_rate
@@ -99,8 +99,9 @@ def test_the_loss_apart_changes_no_gradient():
     trainer = Trainer(fake(), settings(id_loss=True), quiet=True)
     images = torch.randn(12, 3, 16, 8)
     identities = torch.arange(12) // 3
-    _, pairs = trainer.step.forward(images, identities, identities)
-    torch.autograd.backward(*zip(*pairs, strict=True))
+    for _ in range(2):  # what the step before left is gone
+        _, pairs = trainer.step.forward(images, identities, identities)
+        trainer.step.update(pairs, lr=0.0)
     apart = [p.grad.clone() for p in trainer.model.parameters() if p.requires_grad]
     trainer.model.zero_grad()
     trainer.step.criterion(trainer.model(images), identities, identities).total.backward()
@@ -140,6 +141,19 @@ def test_the_learning_rate():
     assert learning_rate(timed, 5, 0, 4.0) == pytest.approx(0.5)
     assert learning_rate(timed, 5, 25, 1.0) == pytest.approx(0.5)
     assert learning_rate(settings(epochs=1, warmup=9.0, lr=1.0), 5, 4, 0.0) == pytest.approx(0.82)
+
+
+def test_every_epoch_has_all_images_in_an_order_of_its_own(monkeypatch):
+    seen, plain = {}, batches.prepared
+
+    def prepared(images, places, settings, epoch, device):
+        seen.setdefault(epoch, []).extend(places.tolist())
+        return plain(images, places, settings, epoch, device)
+
+    monkeypatch.setattr(batches, "prepared", prepared)
+    trained(epochs=3)
+    assert [set(places) for places in seen.values()] == [set(range(50))] * 3
+    assert list(seen) == [0, 1, 2] and len({str(places) for places in seen.values()}) == 3
 
 
 def test_workers_change_nothing():

@@ -59,7 +59,8 @@ def check(problem, loss, backend):
     scores, targets, has_sets, delta, dtype, layout = problem
     regression = np.random.default_rng(0).integers(0, 9, scores.shape) / 4
     wanted = [
-        oracle(loss, s, t, r[t > 0], delta) for s, t, r in zip(scores, targets, regression, strict=True)
+        oracle(loss, s, t, r[t > 0], delta)
+        for s, t, r in zip(scores, targets, regression, strict=True)
     ]
     leaf, target = (torch.as_tensor(v if has_sets else v[0]) for v in (scores, targets))
     leaf, target = layout(leaf.to(dtype)).requires_grad_(), layout(target.to(dtype))
@@ -70,12 +71,16 @@ def check(problem, loss, backend):
     close = 1e-9 if dtype == F64 else 2e-5
     for number, got in enumerate(results[: len(wanted[0].losses)]):
         value = np.array([one.losses[number] for one in wanted])
-        assert_close(got, value if has_sets else value[0], close, floor=close, what=f"{backend} loss")
+        assert_close(
+            got, value if has_sets else value[0], close, floor=close, what=f"{backend} loss"
+        )
     for number, got in enumerate(gradients(results, leaf)):
         value = np.array([one.gradients[number] for one in wanted])
         value = value if has_sets else value[0]
         floor = close + UNDERFLOW[dtype]
-        assert_close(got, value, 10 * close + OUTPUT[dtype], floor=floor, what=f"{backend} gradient")
+        assert_close(
+            got, value, 10 * close + OUTPUT[dtype], floor=floor, what=f"{backend} gradient"
+        )
     if loss == "alrp" and not has_sets:
         assert_close(results[1], wanted[0].rank, close, what="rank")
         assert results[2].tolist() == wanted[0].order.tolist()

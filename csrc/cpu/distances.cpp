@@ -2,14 +2,14 @@
 
 #include <algorithm>
 
+#include "cpu/parallel.h"
 #include "cpu/vector.h"
 
 namespace drsl {
 namespace {
 
-// Rows lie anywhere: while one is read the next is
-// fetched, or the loop would wait for memory most of its time. 16 sums, in a plain loop: the compiler
-// widens 16 floats at once well, and eight badly.
+// Rows lie anywhere: while one is read the next is fetched, or the loop would wait for memory most of
+// its time. 16 sums, in a plain loop: the compiler widens 16 floats at once well, and eight badly.
 template <class E>
 DRSL_INLINE void write_distances(const double* x, const E* rows, const std::vector<int32_t>& which,
                                  int64_t dim, double* out) {
@@ -30,7 +30,7 @@ DRSL_INLINE void write_distances(const double* x, const E* rows, const std::vect
     for (int j = 0; k < dim; ++k, ++j) sums[j] += (x[k] - double(r[k])) * (x[k] - double(r[k]));
     for (int half = kSums / 2; half; half /= 2)
       for (int j = 0; j < half; ++j) sums[j] += sums[j + half];
-    out[which[i]] = sums[0];
+    out[i] = sums[0];
   }
 }
 
@@ -45,8 +45,24 @@ DRSL_CLONES void distances(const double* x, const double* rows, const std::vecto
   write_distances(x, rows, which, dim, out);
 }
 
+namespace {
 DRSL_CLONES double length2(const float* x, int64_t dim) { return dot(x, x, dim); }
 DRSL_CLONES double length2(const double* x, int64_t dim) { return dot(x, x, dim); }
+
+template <class E>
+void write_lengths(const E* rows, int64_t count, int64_t dim, double* out) {
+  for_tasks(task_count(count * dim, 1 << 15), count, 1, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = length2(rows + i * dim, dim);
+  });
+}
+}  // namespace
+
+void squared_lengths(const float* rows, int64_t count, int64_t dim, double* out) {
+  write_lengths(rows, count, dim, out);
+}
+void squared_lengths(const double* rows, int64_t count, int64_t dim, double* out) {
+  write_lengths(rows, count, dim, out);
+}
 
 DRSL_CLONES void rough_distances(const float* x, const float* rows,
                                  const std::vector<int32_t>& which, int64_t dim, float* out) {
@@ -73,7 +89,7 @@ DRSL_CLONES void rough_distances(const float* x, const float* rows,
     store(lanes, (sums[0] + sums[1]) + (sums[2] + sums[3]));
     for (int half = kLanes / 2; half; half /= 2)
       for (int j = 0; j < half; ++j) lanes[j] += lanes[j + half];
-    out[which[i]] = lanes[0];
+    out[i] = lanes[0];
   }
 }
 

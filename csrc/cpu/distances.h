@@ -1,5 +1,5 @@
 #pragma once
-// Σ (x − r)² of a row x and some rows r of many, from differences: out[i] for each i of `which`.
+// Σ (x − r)² of a row x and some rows r of many, from differences: out[i] for row which[i].
 #include <cstdint>
 #include <vector>
 
@@ -18,8 +18,8 @@ void rough_distances(const float* x, const float* rows, const std::vector<int32_
 // One of 64 sums, their tree, three roundings before and rest to spare.
 constexpr double rough_terms(int64_t dim) { return double(dim) / 64 + 32; }
 
-// |x|², in double.
-double length2(const float* x, int64_t dim);
-double length2(const double* x, int64_t dim);
+// |x|² of rows [count, dim], in double. Not finite if the row is not (or it overflows).
+void squared_lengths(const float* rows, int64_t count, int64_t dim, double* out);
+void squared_lengths(const double* rows, int64_t count, int64_t dim, double* out);
 
 }  // namespace drsl

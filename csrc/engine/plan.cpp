@@ -43,7 +43,7 @@ Plan plan_cpu(const Shape& s) {
     plan.path = Path::kStreaming;
     const int64_t fit = kStreamingBytes / (plan.leading * s.item) / kLine * kLine;
     plan.block_rows = std::clamp(fit, kLine, kStreamingRows);
-    plan.block_rows = std::min(plan.block_rows, round_up(s.rows, kLine));
+    plan.block_rows = std::min(plan.block_rows, s.rows);
     plan.workspace_bytes = plan.block_rows * (plan.leading * s.item + flags);
     plan.why = s.self ? "the coefficients of the batch exceed 128 MiB: a block of rows at a time"
                       : "queries against a gallery: a block of rows at a time";

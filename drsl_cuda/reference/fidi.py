@@ -64,16 +64,14 @@ def _sums(d, cosine, p, alpha, beta):
     """The sum over each query's pairs [..., B], and over its positive and negative ones [..., B, 2]."""
     # Beyond the range of the type they are its last numbers: no 0 * inf.
     limits = torch.finfo(d.dtype)
-    alpha, beta = min(alpha, limits.max / 4), min(max(beta, limits.tiny), limits.max / 4)
+    alpha, beta = min(alpha, limits.max / 1024), min(max(beta, limits.tiny), limits.max / 1024)
     # Beyond exp(-1000), which is 0 in every type, nothing changes, and beta d cannot overflow.
     scaled = (beta * d).clamp(max=1000)
     u, w = torch.exp(-scaled), -torch.expm1(-scaled)
     # log(1 - w/alpha) and log(1 - (alpha-1) w/alpha), each where it keeps its digits.
     near = w < 0.5
     small, rest = torch.where(near, w, 0), torch.where(near, 1, u)
-    first = torch.where(
-        near, torch.log1p(-small / alpha), torch.log((alpha - 1 + rest) / alpha)
-    )
+    first = torch.where(near, torch.log1p(-small / alpha), torch.log((alpha - 1 + rest) / alpha))
     second = torch.where(
         near,
         torch.log1p(-(alpha - 1) / alpha * small),

@@ -53,6 +53,9 @@ def distance_and_cosine(x: Tensor, r: Tensor | None) -> tuple[Tensor, Tensor]:
     with torch.autocast(x.device.type, enabled=False):
         product = x_bulk @ r_bulk.mT
     product = _equal_columns(product, r_bulk.detach())
+    if own:  # a library may add up x.r and r.x in different orders
+        product = _equal_columns(product.mT, r_bulk.detach())
+        product = (product + product.mT) / 2
     squares = x_bulk.square().sum(-1, keepdim=True) + r_bulk.square().sum(-1, keepdim=True).mT
     square = squares - 2 * product
     dot = product + (_uncentre(x, m, x_extreme) + _uncentre(r, m, r_extreme).mT)

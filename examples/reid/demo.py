@@ -68,7 +68,7 @@ def main(arguments=None):
         if not options.page_only:
             finished = run_all(folder, options)
         print(f"report: {report.write(folder)}", flush=True)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     return 0 if finished else 130
@@ -105,12 +105,12 @@ def plan_of(folder, options, images):
                 "again goes on with it, --fresh begins anew, --out takes another folder"
             )
         return plan, budget.Cost(*plan.cost)
+    base = conduct.settings_of("drsl", 0, *BATCH, 1)
+    plan = new_plan(options, images, base)
     print("measuring this machine: one epoch", file=sys.stderr, flush=True)
     start = time.perf_counter()
-    base = conduct.settings_of("drsl", 0, *BATCH, 1)
     cost = budget.measure(images, base)
     seconds = options.seconds - (time.perf_counter() - start)
-    plan = new_plan(options, images, base)
     compared = len(plan.comparison_keys())
     others = len(plan.keys()) - compared
     epochs = cost.epochs_within(seconds, options.epochs, compared, others)
@@ -129,9 +129,14 @@ def told(parts):
 
 def new_plan(options, images, base):
     seeds = list(range(options.seeds))
+    people, needed = len(images.train.identities.unique()), max(ratio[0] for ratio in RATIOS)
+    if people < needed:
+        raise ValueError(
+            f"--data must have {needed} identities or more to train on, {images.name} has {people}"
+        )
     return results.Plan(
         data=f"{images.name}: {len(images.train)} pictures of "
-        f"{len(images.train.identities.unique())} people to learn from, {len(images.query)} queries and "
+        f"{people} people to learn from, {len(images.query)} queries and "
         f"{len(images.gallery)} gallery pictures of others",
         losses=NAMES,
         seeds=seeds,

@@ -25,6 +25,7 @@ def parser():
     add("--data", metavar="NAME", help="what to evaluate on (the run's own data)")
     add("--features", metavar="FILE", help="an .npz in place of checkpoint and data")
     add("--save-features", metavar="FILE", help="write the features as an .npz")
+    add("--before-neck", action="store_true", help="retrieve by what the ranking loss sees")
     add("--json", action="store_true", help="one JSON object on stdout, nothing else")
     add("--batch", type=int, default=256, metavar="N", help="images at a time (256)")
     add("--workers", type=int, default=0, metavar="N", help="processes that load images (0)")
@@ -50,8 +51,8 @@ def found_of(arguments):
     if (arguments.checkpoint is None) == (arguments.features is None):
         raise ValueError("give a checkpoint or --features FILE, one of the two")
     if arguments.features is not None:
-        for name in ("data", "save_features"):
-            if getattr(arguments, name) is not None:
+        for name in ("data", "save_features", "before_neck"):
+            if getattr(arguments, name):
                 flag = name.replace("_", "-")
                 raise ValueError(f"--{flag} goes with a checkpoint, not with --features")
         return features.read_features(arguments.features)
@@ -64,7 +65,8 @@ def found_of(arguments):
     loaded = data.load(
         arguments.data or settings.data, height=size[0], width=size[1], seed=settings.data_seed
     )
-    found = features.of_data(net, loaded, batch=arguments.batch, workers=arguments.workers)
+    options = {"batch": arguments.batch, "workers": arguments.workers}
+    found = features.of_data(net, loaded, before_neck=arguments.before_neck, **options)
     if arguments.save_features is not None:
         features.save_features(arguments.save_features, found)
     return found

@@ -18,8 +18,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import build
 import native
+import rebuild
 import reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def results(folder):
 
 def prepare(folder, kind):
     """The sources in `folder`, built; the mutants. What was found for other sources is set aside."""
-    switches = build.build(folder) if kind == "native" else build.copy(folder)
+    switches = rebuild.build(folder) if kind == "native" else rebuild.copy(folder)
     mutants = [vars(m) | {"switch": switches(m)} for m in every_mutant()]
     mutants = [m for m in mutants if kind_of(m["path"]) == kind]
     new, kept = json.dumps(mutants), folder / "mutants.json"

@@ -102,7 +102,7 @@ DRSL_SWITCH bool fails() {
 }
 
 // 0 → 1, n → n + 1, 0.5 → 1.0. No constexpr: within a template the compiler would evaluate it on the
-// spot, active or not. Where a constant is wanted, literals stay literals (build.py).
+// spot, active or not. Where a constant is wanted, literals stay literals (rebuild.py).
 template <int id, class T>
 inline __attribute__((always_inline)) T literal(T x) {
   if (!is<id>()) return x;

@@ -10,6 +10,7 @@
 //
 //   −log(1 − w/α) − u (βd + log(1 − (α − 1) w/α))
 //   ∂/∂d = βu ( (1/α) (w/α) / (1 − w/α) + (βd + log(..)) − (1 − 1/α) (w/α) / (1 − (α − 1) w/α) )
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -36,9 +37,9 @@ struct Fidi {
 
   // Parameters beyond the range of T act as its last numbers: 0 · ∞ must not come of them.
   Fidi(double alpha, double beta)
-      : beta(T(beta < kLeast ? kLeast : beta < kMost ? beta : kMost)),
-        more(T(alpha < kMost ? alpha - 1 : kMost)),
-        inverse(T(alpha < kMost ? 1 / alpha : 1 / kMost)),
+      : beta(T(std::clamp(beta, kLeast, kMost))),
+        more(T(std::min(alpha - 1, kMost))),
+        inverse(T(1 / std::min(alpha, kMost))),
         scale(T(std::log(alpha / (alpha - 1)))) {}
 
   template <class V>
@@ -71,7 +72,8 @@ struct Fidi {
 
  private:
   static constexpr double kLeast = std::numeric_limits<T>::min();
-  static constexpr double kMost = std::numeric_limits<T>::max() / 4;
+  // times log(α/(α − 1)) it is still a number
+  static constexpr double kMost = std::numeric_limits<T>::max() / 1024;
 
   template <class V>
   static DRSL_HD Slope<V> scaled(Slope<V> s, T by) {

@@ -8,7 +8,7 @@ import time
 class Line:
     def __init__(self, runs, seconds_each, stream=None):
         """`seconds_each`: what each run is expected to take, in order."""
-        self.stream = stream or sys.stderr
+        self.stream = sys.stderr if stream is None else stream
         self.live = self.stream.isatty()
         self.runs, self.expected = runs, list(seconds_each)
         self.told = ""

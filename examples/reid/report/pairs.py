@@ -76,12 +76,12 @@ def scatter_panel(comparison):
     if not found:
         return section("angles", title, paragraph("No identity has two pictures in the gallery."))
     far = max(float(np.quantile(p.distance, 0.995)) for p in found.values())
-    wide = max(float(np.quantile(p.angle, 0.995)) for p in found.values())
     charts = []
     for name, called in shown(comparison):
         if name not in found:
             continue
         pairs = found[name]
+        wide = float(np.quantile(pairs.angle, 0.995))
         some = np.random.default_rng(0).permutation(len(pairs.angle))[:DOTS]
         chart = Chart(
             (0, far), (0, wide), x_label="distance / mean distance", y_label="angle, degrees",
@@ -100,7 +100,8 @@ def scatter_panel(comparison):
     )
     caption = (
         "Pairs of gallery pictures of one person, before the neck, where the ranking losses work; "
-        f"seed {comparison.plan.seeds[0]}, {DOTS} pairs drawn at random at most."
+        f"seed {comparison.plan.seeds[0]}, {DOTS} pairs drawn at random at most; each model with its own "
+        "scale of angles."
     )
     told = paragraph(misplaced_told(comparison, found))
     body = f'<div class="charts three">{"".join(charts)}</div>'

@@ -51,8 +51,8 @@ def labelled(values):
     return [(value, number(value, digits)) for value in values]
 
 
-def padded(values, part=0.06, least=1e-9):
-    """Limits around values with some air."""
+def padded(values, part=0.06, least=1.0):
+    """Limits around values, in percent, with some air."""
     low, high = min(values), max(values)
     air = max((high - low) * part, least)
     return low - air, high + air

@@ -27,9 +27,11 @@ def panel(comparison):
         '<th scope="col">step ms</th><th scope="col">of it loss ms</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
-    seeds = len(comparison.plan.seeds)
+    counts = sorted(len(comparison.of(loss)) for loss in found)
+    seeds = f"{counts[0]} to {counts[-1]}" if counts[0] < counts[-1] else str(counts[0])
+    seeds += " seed" if counts[-1] == 1 else " seeds"
     caption = (
-        f"Mean ± standard deviation over {seeds} seeds; bold is the highest mean, clear or not. mAP: how "
+        f"Mean ± standard deviation over {seeds}; bold is the highest mean, clear or not. mAP: how "
         "early all pictures of a person come in the list; Rank-1: how often the first one is right; mINP: "
         "how early the hardest one comes. Step: time of one training step on this machine (mean of an "
         "epoch, median over epochs, mean over seeds)."

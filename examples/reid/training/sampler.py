@@ -120,15 +120,10 @@ class IdentitySampler:
 
 
 def _groups(images, k, generator):
-    """An identity's images in groups of k: each image once, then what fills the last group."""
+    """An identity's images in groups of k, each image once; the last group is filled from the first."""
     order = images[torch.randperm(len(images), generator=generator)]
-    last = len(images) % k  # images in the last group; 0: it is full
-    if len(images) < k:
-        order = order.repeat(-(-k // len(images)))[:k]
-    elif last:
-        outside = order[: len(images) - last]
-        filling = torch.randperm(len(outside), generator=generator)[: k - last]
-        order = torch.cat([order, outside[filling]])
+    size = -(-len(images) // k) * k
+    order = order.repeat(-(-size // len(images)))[:size]
     return [group.tolist() for group in order.split(k)]
 
 

@@ -85,7 +85,7 @@ def lay_out(folder, left_out):
     setup = (ROOT / "setup.py").read_text()
     for was, now in CHANGED_FLAGS.items():
         if was not in setup:
-            sys.exit(f"setup.py has no {was} any more: mend tools/mutate/build.py.")
+            sys.exit(f"setup.py has no {was} any more: mend tools/mutate/rebuild.py.")
         setup = setup.replace(was, now)
     replace(folder / "setup.py", setup.encode())
     native = sorted(path for path in (folder / "csrc").rglob("*") if path.is_file())
@@ -137,7 +137,9 @@ def where_it_failed(log):
     places, asked = set(), None
     lines = log.splitlines()
     errors = [line for line in lines if " error: " in line]
-    first = [line for line in errors if "call to non-" in line]  # a literal that is to be a constant
+    first = [
+        line for line in errors if "call to non-" in line
+    ]  # a literal that is to be a constant
     first = first or [line for line in errors if "variable length array" in line]
     for line in first or lines:  # other errors may follow from these
         found = place.search(line)

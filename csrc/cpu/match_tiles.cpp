@@ -1,0 +1,208 @@
+#include "cpu/match_tiles.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "cpu/close_entries.h"
+#include "cpu/parallel.h"
+#include "cpu/product.h"
+#include "cpu/rounding_bound.h"
+#include "cpu/tile_counts.h"
+
+namespace drsl {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity(),
+                 kNan = std::numeric_limits<double>::quiet_NaN();
+
+size_t whole_chunks(int64_t entries) {
+  return size_t((entries + kTileChunk - 1) / kTileChunk * kTileChunk);
+}
+
+template <class I>
+void add(I& to, I value) {
+  if (value) std::atomic_ref(to).fetch_add(value, std::memory_order_relaxed);
+}
+
+// What is known of all queries.
+struct Counts {
+  std::vector<int64_t> before;    // for each match the entries before it that are none
+  std::vector<int64_t> measured;  // [queries] distances from differences
+};
+
+// One thread's workspace, and a tile's way through it.
+template <class T, class E>
+class TileOfThread {
+ public:
+  // Nothing is allocated later, while threads run.
+  TileOfThread(const Retrieval<T, E>& all, const Matches& matches, int64_t most, Counts& counts)
+      : all_(all),
+        matches_(matches),
+        counts_(counts),
+        gram_(size_t(all.parts * all.height * all.width)),
+        norm2_(whole_chunks(all.width)),
+        values_(whole_chunks(all.width)),
+        close_(whole_chunks(all.width)),
+        found_(whole_chunks(all.width)),
+        low_(size_t(most)),
+        high_(size_t(most)),
+        before_(size_t(most)),
+        moved_(size_t(most) + 1),
+        closes_(all, matches) {}
+
+  void run(int64_t from, int64_t to, int64_t first) {
+    bool any = false;
+    for (int64_t q = from; q < to; ++q) any = any || wanted(q);
+    if (!any) return;
+    first_ = first;
+    entries_ = std::min(all_.width, all_.entries - first);
+    set_lengths();
+    apart_ = (to - from) * entries_;
+    multiply(from, to);
+    for (int64_t q = from; q < to; ++q)
+      if (wanted(q)) count(q, gram_.data() + (q - from) * entries_);
+  }
+
+ private:
+  // Has matches, and has not been given up.
+  bool wanted(int64_t q) const {
+    const int64_t measured =
+        std::atomic_ref(counts_.measured[size_t(q)]).load(std::memory_order_relaxed);
+    return matches_.offset[q] < matches_.offset[q + 1] &&
+           (all_.limit < 0 || measured <= all_.limit);
+  }
+
+  void set_lengths() {
+    smallest_ = kInfinity;
+    largest_ = 0;
+    for (int64_t k = 0; k < entries_; ++k) {
+      const double norm2 = all_.norm2[first_ + k];
+      norm2_[size_t(k)] = T(norm2);
+      if (!(norm2 < kInfinity)) continue;
+      smallest_ = std::min(smallest_, norm2);
+      largest_ = std::max(largest_, norm2);
+    }
+  }
+
+  // [parts, queries, entries]
+  void multiply(int64_t from, int64_t to) {
+    const int64_t D = all_.dim;
+    for (int64_t part = 0; part < all_.parts; ++part) {
+      const int64_t k = part * all_.part(), terms = std::min(all_.part(), D - k);
+      const Matrix<T> x{all_.x_operand + from * D + k, D, 1},
+          r{all_.operand + first_ * D + k, D, 1};
+      product(x, r.transposed(), to - from, entries_, terms, gram_.data() + part * apart_, entries_,
+              Into::kOverwrite);
+    }
+  }
+
+  void count(int64_t q, T* gram) {
+    const int64_t offset = matches_.offset[q], n = matches_.offset[q + 1] - offset;
+    const auto bound =
+        RoundingBound::of<T>(all_.x_norm2[q], all_.dim, all_.parts + all_.part(), all_.on_grid);
+    hide_own(q, gram);
+    set_thresholds(q, n, matches_.value + offset, bound);
+    const auto whole = int64_t(whole_chunks(entries_));
+    write_values(
+        TileValues<T>{entries_, whole, gram, all_.parts, apart_, norm2_.data(), values_.data()});
+    std::fill_n(before_.begin(), n, int64_t(0));
+    const int64_t close =
+        count_before(TileCounts<T>{whole, values_.data(), n, low_.data(), high_.data(),
+                                   before_.data(), close_.data(), found_.data(), &buckets_});
+    std::fill_n(moved_.begin(), n + 1, int64_t(0));
+    if (close) {
+      const RowOfTile<T> row{q, first_, values_.data(), bound, smallest_, largest_};
+      add(counts_.measured[size_t(q)],
+          closes_.settle(row, close_.data(), close, all_.limit, moved_.data()));
+    }
+    int64_t moved = 0;
+    for (int64_t p = 0; p < n; ++p)
+      add(counts_.before[size_t(offset + p)], before_[size_t(p)] + (moved += moved_[size_t(p)]));
+  }
+
+  // Entries of the query's own identity are matches, or in no list: as far away as can be.
+  void hide_own(int64_t q, T* gram) const {
+    const Identities& who = all_.identities;
+    const int32_t *own = who.by_identity + who.begin[q], *const end =
+                                                             who.by_identity +
+                                                             std::max(who.begin[q], who.end[q]);
+    for (own = std::lower_bound(own, end, first_); own < end; ++own) {
+      const int64_t k = *own - first_;
+      if (k < 0 || k >= entries_) break;
+      gram[k] = -std::numeric_limits<T>::infinity();
+    }
+  }
+
+  // What is below low or above high is so for certain, as no length is above the largest.
+  void set_thresholds(int64_t q, int64_t n, const double* value, const RoundingBound& bound) {
+    constexpr double kRounding = 2 * std::numeric_limits<T>::epsilon();
+    const double unit = all_.scale * all_.scale, own2 = all_.x_norm2[q];
+    const double off = bound.off(largest_), share = all_.on_grid ? 0 : kRounding;
+    for (int64_t p = 0; p < n; ++p) {
+      const double v = unit * value[p] - own2, reach = off + share * std::abs(v);
+      const auto i = size_t(p);
+      low_[i] = in_order(T(v - reach));
+      high_[i] = in_order(T(v + reach));
+    }
+  }
+
+  const Retrieval<T, E>& all_;
+  const Matches matches_;
+  Counts& counts_;
+  int64_t first_ = 0, entries_ = 0, apart_ = 0;
+  double smallest_ = 0, largest_ = 0;  // |r|² of entries that are in a list
+  std::vector<T> gram_, norm2_, values_;
+  std::vector<Close> close_;
+  std::vector<int32_t> found_;
+  std::vector<T> low_, high_;
+  std::vector<int64_t> before_, moved_;
+  Buckets buckets_;
+  CloseEntries<T, E> closes_;
+};
+
+}  // namespace
+
+template <class T, class E>
+void match_tiles(const Retrieval<T, E>& all, Scores* out) {
+  std::vector<int64_t> offset(size_t(all.queries) + 1);
+  count_matches(all.identities, all.queries, offset.data());
+  const auto total = size_t(offset.back());
+  std::vector<int32_t> column(total);
+  std::vector<double> value(total);
+  measure_matches(all.identities, all.x, all.gallery, all.queries, all.dim, offset.data(),
+                  column.data(), value.data());
+  const Matches matches{offset.data(), column.data(), value.data()};
+  int64_t most = 0;
+  for (int64_t q = 0; q < all.queries; ++q)
+    most = std::max(most, offset[size_t(q) + 1] - offset[size_t(q)]);
+
+  Counts counts{std::vector<int64_t>(total), std::vector<int64_t>(size_t(all.queries))};
+  const int64_t tiles = (all.entries + all.width - 1) / all.width,
+                bands = (all.queries + all.height - 1) / all.height;
+  const int64_t tasks =
+      std::min(tiles * bands, task_count(all.queries * all.entries * all.dim, 1 << 18));
+  std::vector<TileOfThread<T, E>> threads;
+  threads.reserve(size_t(tasks));
+  for (int64_t t = 0; t < tasks; ++t) threads.emplace_back(all, matches, most, counts);
+  std::atomic<int64_t> next = 0;  // whoever is free takes the next tile
+  for_tasks(tasks, tasks, 1, [&](int64_t t, int64_t, int64_t) {
+    for (int64_t i; (i = next++) < tiles * bands;) {
+      const int64_t from = i / tiles * all.height;
+      threads[size_t(t)].run(from, std::min(all.queries, from + all.height), i % tiles * all.width);
+    }
+  });
+
+  for (int64_t q = 0; q < all.queries; ++q) {
+    const int64_t from = offset[size_t(q)], n = offset[size_t(q) + 1] - from;
+    out[q] = scores_of(counts.before.data() + from, n);
+    if (all.limit >= 0 && counts.measured[size_t(q)] > all.limit) out[q] = {kNan, kNan, -1};
+  }
+}
+
+template void match_tiles(const Retrieval<float, float>&, Scores*);
+template void match_tiles(const Retrieval<double, double>&, Scores*);
+
+}  // namespace drsl

@@ -1,0 +1,85 @@
+#include "cpu/matches.h"
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "cpu/distances.h"
+#include "cpu/parallel.h"
+
+namespace drsl {
+namespace {
+
+template <class F>
+void each_match(const Identities& all, int64_t q, const F& f) {
+  for (int64_t i = all.begin[q]; i < all.end[q]; ++i) {
+    const int32_t k = all.by_identity[i];
+    if (all.listed(k) && !all.junk(q, k)) f(k);
+  }
+}
+
+template <class E>
+struct Measuring {  // a thread's workspace
+  std::vector<int32_t> columns;
+  std::vector<double> x, values;
+  std::vector<Place> places;
+};
+
+}  // namespace
+
+void count_matches(const Identities& identities, int64_t queries, int64_t* offset) {
+  offset[0] = 0;
+  for (int64_t q = 0; q < queries; ++q) {
+    int64_t count = 0;
+    each_match(identities, q, [&](int32_t) { ++count; });
+    offset[q + 1] = offset[q] + count;
+  }
+}
+
+template <class E>
+void measure_matches(const Identities& identities, const E* x, const E* gallery, int64_t queries,
+                     int64_t dim, const int64_t* offset, int32_t* column, double* value) {
+  int64_t most = 0;
+  for (int64_t q = 0; q < queries; ++q) most = std::max(most, offset[q + 1] - offset[q]);
+  const int64_t tasks = task_count(offset[queries] * dim, 1 << 15);
+  std::vector<Measuring<E>> spaces{size_t(tasks)};
+  for (auto& space : spaces) {  // nothing is allocated while threads run
+    space.columns.reserve(size_t(most));
+    space.places.reserve(size_t(most));
+    space.values.resize(size_t(most));
+    space.x.resize(size_t(dim));
+  }
+  for_tasks(tasks, queries, 1, [&](int64_t t, int64_t first, int64_t last) {
+    auto& [columns, wide, values, places] = spaces[size_t(t)];
+    for (int64_t q = first; q < last; ++q) {
+      columns.clear();
+      places.clear();
+      each_match(identities, q, [&](int32_t k) { columns.push_back(k); });
+      std::copy_n(x + q * dim, dim, wide.begin());
+      distances(wide.data(), gallery, columns, dim, values.data());
+      for (size_t i = 0; i < columns.size(); ++i)
+        places.push_back({in_order(values[i]), columns[i]});
+      std::sort(places.begin(), places.end());
+      for (size_t i = 0; i < places.size(); ++i) {
+        column[offset[q] + int64_t(i)] = places[i].column;
+        value[offset[q] + int64_t(i)] = places[i].value;
+      }
+    }
+  });
+}
+
+Scores scores_of(const int64_t* before, int64_t n) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  if (n == 0) return {kNan, kNan, 0};
+  const auto place = [&](int64_t i) { return before[i] + i + 1; };
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += double(i + 1) / double(place(i));
+  return {sum / double(n), double(n) / double(place(n - 1)), place(0)};
+}
+
+template void measure_matches(const Identities&, const float*, const float*, int64_t, int64_t,
+                              const int64_t*, int32_t*, double*);
+template void measure_matches(const Identities&, const double*, const double*, int64_t, int64_t,
+                              const int64_t*, int32_t*, double*);
+
+}  // namespace drsl
