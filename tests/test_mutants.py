@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from drsl_cuda import metrics
-from tolerances import F64
+from drsl_cuda import functional, metrics
+from tolerances import CONTRACT, F32, F64, assert_close
 
 # (loss, parameters that are the least or the most that is taken, parameters just beyond)
 BORDERS = [
@@ -49,7 +49,7 @@ def test_an_operator_takes_so_many_parameters_and_no_others(loss, count):
             call(loss, [2.0] * count)
 
 
-@pytest.mark.parametrize("exponent", [-1000, -700, -400, 400, 700, 1000])
+@pytest.mark.parametrize("exponent", [-1000, -700, -400, 400, 700, 1000, 1022])
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_evaluation_knows_no_scale(backend, exponent):
     # Powers of two: the same decisions, though squares of these numbers leave float64.
@@ -68,3 +68,18 @@ def test_evaluation_knows_no_scale(backend, exponent):
     assert plain.valid.all()
     assert torch.equal(scaled.ap, plain.ap)
     assert torch.equal(scaled.first_match, plain.first_match)
+
+
+@pytest.mark.parametrize("positives", [5, 128, 140])
+def test_a_step_wider_than_the_type_takes_half_of_everything(positives, device):
+    # δ = ∞ in float32: H = ½ for every pair, so all that counts is how many there are.
+    labels = (torch.arange(positives + 21, device=device) >= positives).long()
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(len(labels), 6, generator=generator).to(device)
+    loss = functional.drsl_loss(
+        x, labels, delta=1e39, sort_weight=0.0, angle_weight=0.0, reduction="none"
+    )
+    own = torch.where(labels == 0, positives, 21) - 1.0  # positives of each query
+    others = len(labels) - 1 - own
+    wanted = 0.5 * others / (1 + 0.5 * (own - 1) + 0.5 * others)
+    assert_close(loss, wanted, CONTRACT[F32].loss)
