@@ -22,7 +22,7 @@ NATIVE = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o
 
 .DEFAULT_GOAL := help
 .PHONY: help environment build demo test lint format audit package wheel lock matrix mutants clean bench gpu \
-	report cpu-sanitized cpu-races fuzz host host-sanitized host-coverage
+	report cpu-sanitized cpu-races fuzz fuzz-problems host host-sanitized host-coverage
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -70,19 +70,19 @@ CPU_TESTS := $(addprefix tests/test_,operator_calls.py refusals.py degenerate.py
 preload = LD_PRELOAD="$$($(CXX) -print-file-name=$(1)) $$($(CXX) -print-file-name=libstdc++.so)"
 ADDRESS := ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096 \
 	UBSAN_OPTIONS=print_stacktrace=1 OMP_WAIT_POLICY=passive
-# ThreadSanitizer wants memory where it looks for it.
+# What a sanitizer says goes past what pytest captures. ThreadSanitizer wants memory where it looks for it.
 fixed_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 cpu-sanitized: build $(EDITABLE)  ## the CPU engine under AddressSanitizer and UBSan
 	$(PY) tools/build_cpu.py address
 	$(call preload,libasan.so) $(ADDRESS) DRSL_CPU_VARIANT=address \
-	$(PY) -m pytest -k "not reference and not cuda" $(CPU_TESTS) $(PYTEST_ARGS)
+	$(PY) -m pytest --capture=sys -k "not reference and not cuda" $(CPU_TESTS) $(PYTEST_ARGS)
 
 cpu-races: build $(EDITABLE)  ## many Python threads in the CPU engine at once under ThreadSanitizer
 	$(PY) tools/build_cpu.py thread
 	$(call preload,libtsan.so) DRSL_CPU_VARIANT=thread OMP_WAIT_POLICY=passive \
 	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/races.txt halt_on_error=1" \
-	$(fixed_addresses) $(PY) -m pytest -m races tests/test_threads.py $(PYTEST_ARGS)
+	$(fixed_addresses) $(PY) -m pytest --capture=sys -m races tests/test_threads.py $(PYTEST_ARGS)
 
 fuzz: build $(EDITABLE)  ## a coverage-guided fuzzer on the operators (clang); FUZZ_ARGS="-max_total_time=600"
 	$(PY) tools/fuzz_operators.py $(FUZZ_ARGS)
@@ -92,13 +92,16 @@ KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py refusals.py sc
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
 	degenerate.py extremes.py properties.py gradients.py scores.py)
 
+fuzz-problems: build $(EDITABLE)  ## the fuzz tests, at random and for long; FUZZ_TIMES=100 FUZZ_SEED=...
+	HYPOTHESIS_PROFILE=long $(PY) -m pytest $(wildcard tests/test_*fuzz*.py) $(PYTEST_ARGS)
+
 host: build $(EDITABLE)  ## the operators' tests, run by the CUDA kernels on host threads; HOST_ORDER=warp
 	$(PY) -m pytest --on-host-threads=$(HOST_ORDER) -k "not reference" $(OPERATOR_TESTS) $(PYTEST_ARGS)
 
 host-sanitized: build $(EDITABLE)  ## kernels on host threads under AddressSanitizer and UBSan
 	$(PY) tools/build_host.py sanitized
 	$(call preload,libasan.so) $(ADDRESS) DRSL_HOST_VARIANT=sanitized \
-	$(PY) -m pytest -m sanitized $(KERNEL_TESTS) $(PYTEST_ARGS)
+	$(PY) -m pytest --capture=sys -m sanitized $(KERNEL_TESTS) $(PYTEST_ARGS)
 
 host-coverage: build $(EDITABLE)  ## kernels on host threads, and which of their lines were run
 	$(PY) tools/host_coverage.py --reset

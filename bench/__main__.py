@@ -7,7 +7,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
 OTHERWISE = Path("runs/bench")  # where a run goes that is not about everything
-QUICK = {"budget": 0.8, "seconds": 0.1, "patience": 12.0}
+QUICK = {"budget": 0.7, "seconds": 0.1, "patience": 12.0}
 FULL = {"budget": 25.0, "seconds": 1.0, "patience": 60.0}
 
 
@@ -31,7 +31,7 @@ def parse(arguments):
     how = parser.add_argument_group("how")
     how.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU where there is one")
     how.add_argument("--threads", type=positive_whole, help="default: those that torch takes")
-    how.add_argument("--budget", type=positive, metavar="MINUTES", help="default: 25, quick 0.8")
+    how.add_argument("--budget", type=positive, metavar="MINUTES", help="default: 25, quick 0.7")
     how.add_argument("--seconds", type=positive, help="of timing, a job; default: 1, quick 0.1")
     how.add_argument("--patience", type=positive, metavar="SECONDS", help="with a job; default: 60")
     how.add_argument(

@@ -68,13 +68,13 @@ def losing(found):
         told = standing.why(case, FLOOR)
         lines.append(
             f"- {case.full_title}, {row['loss']}: {number(row['of_floor']['median'])} of the floor"
-            + (f". {told}" if told else "")
+            + (f". {told}." if told else ".")
         )
     for case, row in standing.ahead(found):
         told = standing.why(case, row["contender"])
         lines.append(
             f"- {case.full_title}: {name_of(row)} takes {number(row['of_ours']['median'])} of ours"
-            + (f". {told}" if told else "")
+            + (f". {told}." if told else ".")
         )
     return lines or ["Nowhere in this run."]
 

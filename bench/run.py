@@ -35,19 +35,19 @@ class Run:
     def __init__(self, found, options, cases, others, part, show):
         self.found, self.options, self.part, self.show = found, options, part, show
         self.end = time.monotonic() + 60 * options.budget
+        log = part.with_name("workers.log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.unlink(missing_ok=True)
+        self.settings = settings_of(options, found["settings"]["seed"], log=log)
         self.others = []
         for contender in others:
-            why = contender.absent()
+            why = contender.absent()  # asks for what the settings put into the environment
             if why:
                 found["absent"][contender.name] = why
             else:
                 found["absent"].pop(contender.name, None)
                 self.others.append(contender)
         self.jobs = plan.jobs(cases, self.others, options.patience)
-        log = part.with_name("workers.log")
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.unlink(missing_ok=True)
-        self.settings = settings_of(options, found["settings"]["seed"], log=log)
         self.workers = Workers(self.settings)
 
     def save(self):

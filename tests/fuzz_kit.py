@@ -1,6 +1,6 @@
 """How the fuzz tests run: few fixed examples in CI, many random ones with HYPOTHESIS_PROFILE=long.
 
-    HYPOTHESIS_PROFILE=long FUZZ_TIMES=100 pytest tests/test_fuzz*.py        # or make fuzz
+    HYPOTHESIS_PROFILE=long FUZZ_TIMES=100 pytest tests/test_fuzz*.py        # or make fuzz-problems
 
 FUZZ_TIMES multiplies the numbers of examples; FUZZ_SEED makes a long run repeat; FUZZ_SHRINK=0 prints
 a failing example as it was found. The line that reproduces it is printed too.

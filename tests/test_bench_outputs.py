@@ -159,9 +159,9 @@ def test_whatever_is_ahead_is_named_with_the_reason_where_one_is_known(monkeypat
     ((case, row),) = standing.ahead(found)
     assert (case.name, row["contender"]) == ("64x4x512", "pml-fastap")
     assert standing.why(case, "nobody") is None
-    monkeypatch.setattr(standing, "WHY", (("64x4*", "pml-*", "It does less."),))
-    assert standing.why(case, row["contender"]) == "It does less."
-    assert "It does less." in report.text(found)
+    monkeypatch.setattr(standing, "WHY", (("64x4*", "pml-*", "It does less"),))
+    assert standing.why(case, row["contender"]) == "It does less"
+    assert "0.900 of ours. It does less." in report.text(found)
 
 
 def test_plots_are_drawn(tmp_path):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import bench_kit
-from bench import processes, results, run
+from bench import authors, contenders, processes, results, run
 from bench.__main__ import main, parse
 
 OUTCOMES = {  # of tests/bench_contenders.py
@@ -137,6 +137,23 @@ def test_a_run_that_is_interrupted_goes_on_where_it_was(tmp_path):
         "sleeps",
         "timed out",
     )
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *_: None
+
+
+def test_checkouts_that_are_named_are_looked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv(authors.FOLDER, raising=False)
+    (tmp_path / "RankSortLoss").mkdir()
+    found = bench_kit.a_run()
+    theirs = [c for c in contenders.choose([]) if c.name.startswith("authors-")]
+    given = options("--authors", str(tmp_path))
+    going = run.Run(found, given, [], theirs, tmp_path / "part.json", Silent())
+    monkeypatch.delenv(authors.FOLDER)
+    assert [contender.name for contender in going.others] == ["authors-rank-sort"]
+    assert "there is no" in found["absent"]["authors-ap"]
 
 
 def test_failures_of_ours_fail_the_run_and_those_of_peers_do_not():

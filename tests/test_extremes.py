@@ -48,6 +48,21 @@ def test_rows_whose_square_underflows_count_as_zero(dtype, exponent, normalize, 
 
 
 @BACKENDS
+@pytest.mark.parametrize("exponent", [-600, -1000, -1060])
+@pytest.mark.parametrize("name", ["drsl", "smooth_ap"])
+def test_rows_without_an_angle_have_no_derivative_by_it(name, exponent, backend, device):
+    # In units of such rows 1 / unit times the slope 1/4τ of a step leaves double, and ∞ · 0 is NaN.
+    x = torch.as_tensor(np.ldexp(np.random.default_rng(0).standard_normal((8, 2)), exponent))
+    x = x.to(device).requires_grad_()
+    weights = {"rank_weight": 0.0, "sort_weight": 0.0, "angle_weight": 50.0}
+    options = weights if name == "drsl" else {"temperature": 0.001}
+    labels = torch.arange(8, device=device) % 3
+    loss = getattr(functional, f"{name}_loss")(x, labels, backend=backend, **options)
+    loss.backward()
+    assert loss.isfinite() and not x.grad.any()
+
+
+@BACKENDS
 @TYPES
 def test_a_zero_row_has_no_angle_and_takes_no_gradient_through_it(dtype, backend, device):
     given = spoilable("pk_sorted")

@@ -1,6 +1,6 @@
 """All losses on embeddings, on problems that nobody thought of: right, NaN where it must be, repeatable.
 
-problems.py draws them, the oracle answers, allowances.py says how far an answer may be off.
+drawn_problems.py draws them, the oracle answers, allowances.py says how far an answer may be off.
 """
 
 from types import SimpleNamespace
@@ -12,9 +12,9 @@ from hypothesis import event, given
 import allowances
 import oracle
 import oracle_losses
+from drawn_problems import problems
 from drsl_cuda import functional
 from fuzz_kit import fuzz
-from problems import problems
 from tolerances import BF16, F16, F32, F64, UNDERFLOW, accumulation, accumulation_name
 
 # A query whose result hangs on more than this is not asked: two of its angles or distances nearly tie.

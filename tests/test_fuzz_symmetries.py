@@ -11,8 +11,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from drawn_problems import problems
 from fuzz_kit import fuzz
-from problems import problems
 from test_fuzz import Truth, run, upstream_of
 from tolerances import F32, F64
 

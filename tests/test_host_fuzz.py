@@ -1,15 +1,18 @@
 """The fuzz tests' problems, run by the CUDA kernels on host threads in every order."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cases_scores import LOSSES
-from fuzz_kit import fuzz
+from drawn_problems import problems
+from fuzz_kit import LONG, fuzz
 from on_host_threads import ORDERS, on_host_threads
-from problems import problems
 from test_fuzz import check
 from test_scores_fuzz import check as check_scores
 from test_scores_fuzz import problems as score_problems
+
+pytestmark = pytest.mark.skipif(not LONG, reason="with HYPOTHESIS_PROFILE=long only")
 
 
 @fuzz(200)

@@ -1,10 +1,13 @@
 """Evaluation on retrievals that nobody thought of: the places of the protocol, to the last one."""
 
+from unittest import mock
+
 import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsl_cuda._retrieval.tiles import Tiles
 from fuzz_kit import fuzz
 from layouts import LAYOUTS
 from test_metrics import check
@@ -64,9 +67,11 @@ def retrievals(draw):
     st.sets(st.integers(-1, 3)),
     st.sets(st.integers(-1, 3)),
     st.integers(1, 70),
+    st.sampled_from([(512, 2048), (512, 2048), (3, 1), (2, 7), (512, 31)]),
 )
-def test_places_are_those_of_the_protocol(problem, backend, junk, distractors, max_rank):
+def test_places_are_those_of_the_protocol(problem, backend, junk, distractors, max_rank, tile):
     before = [None if t is None else t.clone() for t in problem.values()]
-    check(problem, backend, junk_ids=junk, distractor_ids=distractors, max_rank=max_rank)
+    with mock.patch.object(Tiles, "shape", lambda _: tile):
+        check(problem, backend, junk_ids=junk, distractor_ids=distractors, max_rank=max_rank)
     for tensor, was in zip(problem.values(), before, strict=True):
         assert tensor is None or torch.equal(tensor, was)

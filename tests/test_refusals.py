@@ -149,6 +149,14 @@ def _nothing():
     )
 
 
+def test_more_columns_than_32_bits_count_are_refused():
+    """They were numbered in 32 bits."""
+    matrix = torch.zeros(0, 2**31)
+    given = _nothing() | {"distance": matrix, "cosine": matrix, "exclude": None}
+    with pytest.raises(RuntimeError, match=r"at most 2\^31 - 1 rows"):
+        call("rank_sort", **given)
+
+
 @pytest.mark.parametrize(
     "operator, changed",
     [

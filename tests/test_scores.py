@@ -188,3 +188,17 @@ def test_a_masked_negative_is_one_that_is_ignored(device):
     masked = functional.rank_sort_loss(torch.where(some, -INF, scores), targets)
     ignored = functional.rank_sort_loss(scores, torch.where(some, -1.0, targets))
     assert all(torch.equal(a, b) for a, b in zip(masked, ignored, strict=True))
+
+
+@BACKENDS
+@pytest.mark.parametrize("delta", [1e-38, 1e-42, 1e-44, 1e-320])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_a_step_narrower_than_any_number_is_still_one(dtype, delta, backend, device):
+    # Equal scores count ½: N_FP = 11/2 of rank 6, and each negative is given an eleventh of the error.
+    scores = torch.zeros(12, dtype=dtype, device=device, requires_grad=True)
+    targets = torch.zeros(12, dtype=dtype, device=device)
+    targets[11] = 0.25
+    error = functional.rank_sort_loss(scores, targets, delta, backend=backend)[0]
+    (grad,) = torch.autograd.grad(error, scores)
+    assert_close(error, 5.5 / 6, CONTRACT[F32].loss)
+    assert_close(grad, torch.tensor([1 / 12] * 11 + [-5.5 / 6]), CONTRACT[F32].grad)

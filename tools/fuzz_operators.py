@@ -57,6 +57,8 @@ def start_inside(arguments):
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096"
         ":handle_abort=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
+        # names of functions in what is printed
+        "ASAN_SYMBOLIZER_PATH": shutil.which("llvm-symbolizer") or "",
         "OMP_WAIT_POLICY": "passive",
         INSIDE: str(library),
     }
@@ -131,7 +133,7 @@ def main(arguments):
         shutil.rmtree(fewest, ignore_errors=True)
         fewest.mkdir()
         if os.fork() == 0:
-            fuzz([*usual, "-merge=1", str(fewest), str(CORPUS)])
+            fuzz([*usual, "-set_cover_merge=1", str(fewest), str(CORPUS)])
         os.wait()
         inputs = [path.read_bytes() for path in fewest.iterdir()]
         if inputs:

@@ -233,14 +233,15 @@ struct GramRow {
         g[k] = T(-by_distance);
         continue;
       }
-      // y = (1 + cos) / 2
-      const double by_cosine = half_in_units * weight * double(row.grad_angle[i]);
-      g[k] = T(by_cosine * double(x.inv_cos[size_t(q)]) * double(r.inv_cos[k]) - by_distance);
+      // y = (1 + cos) / 2. Inverses of lengths first: the unit of the smallest rows is next to 0.
+      const double by_cosine = weight * double(row.grad_angle[i]);
+      const double both = double(x.inv_cos[size_t(q)]) * double(r.inv_cos[k]);
+      g[k] = T(by_cosine * both * half_in_units - by_distance);
       if (row.near[i]) near[k / kChunk] |= uint64_t(1) << (k % kChunk);
       if (!p.normalize) {
         const double ix = x.inv_norm[size_t(q)], ir = r.inv_norm[k];
-        p.radial[q] += by_cosine * ix * (ir - row.cosine[i] * ix);
-        f[k] += by_cosine * ir * (ix - row.cosine[i] * ir);
+        p.radial[q] += by_cosine * ix * (ir - row.cosine[i] * ix) * half_in_units;
+        f[k] += by_cosine * ir * (ix - row.cosine[i] * ir) * half_in_units;
       }
     }
   }
@@ -260,7 +261,8 @@ struct GramRow {
     for (int64_t k = 0; k < r.count; ++k) {
       const double by_cosine = double(g[k]), c = double(cosine[k]), ir = r.inv_norm[size_t(k)];
       radial += by_cosine * (ir - c * ix);
-      if (!p.normalize) f[k] += weight * by_cosine * ir * (ix - c * ir);
+      // the weight last: divided by the unit of the smallest rows it is next to infinity
+      if (!p.normalize) f[k] += by_cosine * ir * (ix - c * ir) * weight;
       g[k] = T(by_cosine * own * double(r.inv_cos[size_t(k)]));
     }
     if (!p.normalize) p.radial[q] = radial * weight * ix;

@@ -16,6 +16,9 @@ namespace drsl {
 namespace {
 
 constexpr int64_t kGrain = 1 << 15;  // numbers a task should touch at least
+// Rows that begin elsewhere than at a multiple of that many bytes are copied: a library may add in
+// another order then, and where rows lie must not show in the result.
+constexpr uintptr_t kLine = 64;
 
 // Squared norms between these powers of two, and products of two such rows, neither overflow nor
 // lose digits.
@@ -102,8 +105,9 @@ void read(const In* x, int64_t count, int64_t dim, Rows<T>& rows) {
   rows.count = count;
   rows.dim = dim;
   const int64_t tasks = task_count(count * dim, kGrain);
-  if constexpr (std::is_same_v<T, In>) {
-    rows.exact = x;
+  const bool as_it_is = std::is_same_v<T, In> && reinterpret_cast<uintptr_t>(x) % kLine == 0;
+  if (as_it_is) {
+    rows.exact = reinterpret_cast<const T*>(x);
   } else {
     rows.exact_store = Buffer<T>(count * dim);
     rows.exact = rows.exact_store.get();
