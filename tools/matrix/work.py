@@ -45,6 +45,7 @@ class Bench:
         self.here = self.folder / "rows" / name
         shutil.rmtree(self.here, ignore_errors=True)
         self.here.mkdir(parents=True)
+        self.lay_out_tests()
         start = time.monotonic()
         with path.open("w") as self.log:
             try:
@@ -162,15 +163,18 @@ class Bench:
         self.call([python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel])
         return site
 
-    def works(self, python, site, tests=TESTS):
-        """Import, self-check and tests of the package in `site`, from a folder far from the sources."""
+    def lay_out_tests(self):
+        """The tests as they are when the row begins, like the sources: a row may take long."""
         far = self.here / "far"
-        shutil.rmtree(far, ignore_errors=True)
         shutil.copytree(
             self.root / "tests", far / "tests", ignore=shutil.ignore_patterns("__pycache__")
         )
         shutil.copy(self.root / "pyproject.toml", far)
         shutil.copy(self.root / "tools/few_tests.py", far)
+
+    def works(self, python, site, tests=TESTS):
+        """Import, self-check and tests of the package in `site`, from a folder far from the sources."""
+        far = self.here / "far"
         there = {
             "cwd": far,
             "PYTHONPATH": str(far),
