@@ -150,7 +150,7 @@ def measure(options, chosen, others, old):
     }
     fresh = results.new(
         machine.facts(options.device, options.threads),
-        {**settings, "command": " ".join(sys.argv[1:]), "seed": seed},
+        {**settings, "command": shown(sys.argv[1:]), "seed": seed},
     )
     part = folder / results.PART
     found = fresh
@@ -171,6 +171,14 @@ def measure(options, chosen, others, old):
     if old is not None:
         status = max(status, compare.told(old, found))
     return status
+
+
+def shown(arguments):
+    """The command line as others can give it: where a folder lies here is nobody's business."""
+    return " ".join(
+        "FOLDER" if before == "--authors" else argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+    )
 
 
 def listing(device):

@@ -17,6 +17,7 @@ from bench import (
     timing,
     validate,
 )
+from bench.__main__ import shown
 from bench.cases import Case
 
 ROOT = bench_kit.ROOT
@@ -274,3 +275,8 @@ def test_names_of_kernels_are_shortened(name, short):
 
 def test_a_case_is_a_plain_tuple():
     assert isinstance(SMALL, Case) and SMALL.positives == 3 and SMALL.classes == 6
+
+
+def test_a_report_names_no_folder_of_the_machine():
+    told = shown(["--threads", "1", "--authors", "/home/me/authors", "--resume"])
+    assert told == "--threads 1 --authors FOLDER --resume"
