@@ -80,7 +80,10 @@ DRSL_INLINE void roots(const float* x, int n, float* root, float* inverse) {
   for (int k = 0; k < n; k += Simd<float>::kLanes) {
     const auto v = load(x + k);
     const auto half = v * 0.5f;
-    auto y = OrderOf<float>::number(0x5f375a86 - (OrderOf<float>::bits(v) >> 1));
+    // without signs: those of negative x overflow
+    typedef uint32_t Words __attribute__((vector_size(64)));
+    const auto shifted = reinterpret_cast<Words>(OrderOf<float>::bits(v) >> 1);
+    auto y = reinterpret_cast<Simd<float>::Vector>(0x5f375a86u - shifted);
     for (int step = 0; step < 3; ++step) y = y * (1.5f - half * y * y);
     store(inverse + k, y);
     store(root + k, v * y);
