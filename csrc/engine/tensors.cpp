@@ -43,6 +43,7 @@ Tensor attempt(F f, const char* what, const char* name, size_t n, Sizes size, Sc
     for (size_t i = 0; i < n; ++i) bytes *= double(size(i));
     STD_TORCH_CHECK(false, "drsl: no memory for ", what, name, " ", list(n, size), ": ",
                     std::round(bytes / double(1 << 20)), " MiB");
+    throw;  // never reached, which not every compiler knows
   }
 }
 
