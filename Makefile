@@ -71,6 +71,7 @@ preload = LD_PRELOAD="$$($(CXX) -print-file-name=$(1)) $$($(CXX) -print-file-nam
 ADDRESS := ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096 \
 	UBSAN_OPTIONS=print_stacktrace=1 OMP_WAIT_POLICY=passive
 # What a sanitizer says goes past what pytest captures. ThreadSanitizer wants memory where it looks for it.
+# When a process ends torch unlocks a mutex of its own that is gone: hence report_mutex_bugs=0 below.
 fixed_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
 cpu-sanitized: build $(EDITABLE)  ## the CPU engine under AddressSanitizer and UBSan
