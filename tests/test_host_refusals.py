@@ -8,6 +8,7 @@ from on_host_threads import OPERATORS, on_host_threads
 from refusals import WRONG, identify, right_call
 from test_operator_calls import KEPT, PARTS, try_all
 
+FEWER = 8  # one call in so many: the largest take seconds on host threads
 HERE = [case for case in WRONG if case[0] in OPERATORS]
 
 
@@ -40,6 +41,6 @@ def test_what_does_not_fit_is_refused_by_name(case):
 def test_what_the_fuzzer_found(part):
     with on_host_threads("warp"):
         refused, computed = try_all(
-            (bytes.fromhex(text) for text in KEPT[part::PARTS]), "drsl_host"
+            (bytes.fromhex(text) for text in KEPT[part :: PARTS * FEWER]), "drsl_host"
         )
     assert refused and computed
