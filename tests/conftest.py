@@ -24,6 +24,14 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_collection_modifyitems(config, items):
+    """Without a GPU the tests that need one are "deselected": a number, where skips are lines."""
+    if not torch.cuda.is_available():
+        left_out = [item for item in items if item.get_closest_marker("cuda")]
+        items[:] = [item for item in items if not item.get_closest_marker("cuda")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def kernels_in_place_of_the_cpu(request):
     """See on_host_threads.py."""
@@ -40,8 +48,6 @@ def kernels_in_place_of_the_cpu(request):
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request):
     """Every test that takes it runs on the CPU and, where there is one, on the GPU."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     return torch.device(request.param)
 
 
