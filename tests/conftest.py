@@ -1,5 +1,6 @@
 """Makes helpers, and the packages of the example, importable by name under every import mode; the devices."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parent.parent / "examples" / "reid"))
 
 import cpu_variant
+
+# Where Ctrl-C is ignored, as by a shell's jobs in the background, children would ignore it too, and tests
+# send it to some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if cpu_variant.VARIANT:  # make cpu-sanitized, make cpu-races
     cpu_variant.load()

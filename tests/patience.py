@@ -1,4 +1,13 @@
-"""For tests of what ends a program that hangs, which have to wait for its time to be up."""
+"""For tests of what ends programs that hang."""
+
+from pathlib import Path
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def patiently(check, *limits):

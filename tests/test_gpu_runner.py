@@ -4,12 +4,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from gpu_kit import FACTS, ROOT, runner, verdict
-from patience import patiently
+from patience import alive, patiently
 
 
 def program(text):
@@ -43,13 +42,6 @@ def run(folder, seconds, **named):
 
 def states(outcomes):
     return {name: outcome.state for name, outcome in outcomes.items()}
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_every_step_runs_whatever_became_of_the_others(tmp_path):
