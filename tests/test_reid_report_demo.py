@@ -108,7 +108,7 @@ def test_interrupted_it_keeps_what_is_finished(tmp_path):
         env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        for _ in range(3000):
+        for _ in range(12_000):
             if list(tmp_path.glob("runs/*.json")) or going.poll() is not None:
                 break
             time.sleep(0.1)
