@@ -266,7 +266,7 @@ def _rows(name, value):
 
 
 def _floating(name, value):
-    if not isinstance(value, Tensor) or value.layout is not torch.strided:
+    if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_nested:
         _not_dense(name, value, "a floating tensor")
     if value.dtype not in _FLOATING:
         raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, got {value.dtype}")
@@ -275,7 +275,8 @@ def _floating(name, value):
 def _not_dense(name, value, wanted):
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be {wanted}, got {_kind(value)}")
-    raise TypeError(f"{name} must be a dense tensor, got layout {value.layout}")
+    kind = "a nested tensor" if value.is_nested else f"layout {value.layout}"
+    raise TypeError(f"{name} must be a dense tensor, got {kind}")
 
 
 def _promoted(x_name, x, r_name, r, labels_name=None, labels=None):
