@@ -68,8 +68,8 @@ class MemoryBank(torch.nn.Module):
         self.sets = None if sets is None else _count("sets", sets)
         if dim is None and sets is not None:
             raise ValueError(f"dim must be given where sets are, got None and {sets}")
-        _one_of("dtype", dtype, _check._FLOATING)
-        _one_of("label_dtype", label_dtype, _check._INTEGER)
+        _one_of("dtype", dtype, _check.FLOATING)
+        _one_of("label_dtype", label_dtype, _check.INTEGER)
         shape = (*(() if sets is None else (sets,)), self.size, self.dim or 0)
         self.register_buffer("rows", torch.zeros(shape, dtype=dtype, device=device))
         self.register_buffer("labels", torch.zeros(self.size, dtype=label_dtype, device=device))

@@ -1,5 +1,6 @@
 """Makes helpers, and the packages of the example, importable by name under every import mode; the devices."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,11 @@ sys.path.append(str(Path(__file__).parent.parent / "examples" / "reid"))
 
 import cpu_variant
 
+# Where Ctrl-C is ignored, as by a shell's jobs in the background, children would ignore it too, and tests
+# send it to some.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 if cpu_variant.VARIANT:  # make cpu-sanitized, make cpu-races
     cpu_variant.load()
 
@@ -22,6 +28,14 @@ def pytest_addoption(parser):
         choices=("forward", "reverse", "shuffle", "warp"),
         help="what would run on the CPU is run by the CUDA kernels, threads in this order",
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without a GPU the tests that need one are "deselected": a number, where skips are lines."""
+    if not torch.cuda.is_available():
+        left_out = [item for item in items if item.get_closest_marker("cuda")]
+        items[:] = [item for item in items if not item.get_closest_marker("cuda")]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,8 +54,6 @@ def kernels_in_place_of_the_cpu(request):
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 def device(request):
     """Every test that takes it runs on the CPU and, where there is one, on the GPU."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     return torch.device(request.param)
 
 

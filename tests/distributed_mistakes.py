@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from distributed_kit import World, check
+from distributed_kit import PATIENCE, World, check
 from distributed_table import MODES, Layout, compare
 from drsl_cuda import DRSLLoss
 from drsl_cuda.distributed import distributed_loss
@@ -86,4 +86,4 @@ def a_rank_that_fails_does_not_hold_the_others_for_ever(world):
     begin = time.monotonic()
     with pytest.raises(RuntimeError):
         distributed_loss(DRSLLoss(), x, labels, group=group)
-    assert time.monotonic() - begin < 20  # others use the cores too
+    assert time.monotonic() - begin < PATIENCE.total_seconds() / 2  # others use the cores too

@@ -1,8 +1,12 @@
 """Runs train.py or evaluate.py of the example as a command, with the tests' data as --data fake.
 
 python tests/reid_command.py train --data fake ...
+
+With REID_PAUSE=90 the 91st image is not read before standard input has come to its end: whoever
+interrupts the command knows where it is.
 """
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -17,7 +21,27 @@ def load(spec, *, height=None, width=None, seed=0):
         raise ValueError(f"data must be fake, got {spec!r}")
     from reid_kit import fake
 
-    return fake(seed=seed)
+    data = fake(seed=seed)
+    if "REID_PAUSE" in os.environ:
+        object.__setattr__(data, "train", Pausing(data.train, int(os.environ["REID_PAUSE"])))
+    return data
+
+
+class Pausing(torch.utils.data.Dataset):
+    def __init__(self, images, after):
+        self.images, self.left = images, after
+
+    def __getattr__(self, name):
+        return getattr(self.images, name)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        if self.left == 0:
+            sys.stdin.read()
+        self.left -= 1
+        return self.images[i]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 import bench_kit
 from bench import authors, contenders, processes, results, run
 from bench.__main__ import main, parse
+from patience import patiently
 
 OUTCOMES = {  # of tests/bench_contenders.py
     "hungry": ("out of memory", "it wanted more than its share of 1 GiB"),
@@ -37,11 +38,11 @@ def workers(tmp_path):
     some.end()
 
 
-def job(contender, patience=60.0):
+def job(contender, patience=600.0):
     return {"case": "24x4x16", "contender": contender, "losses": ("drsl",), "patience": patience}
 
 
-def outcome(workers, contender, patience=60.0):
+def outcome(workers, contender, patience=600.0):
     rows = []
     state = workers.run(job(contender, patience), rows.append)
     return state, rows
@@ -60,10 +61,14 @@ def test_what_a_contender_does_to_itself_is_told(workers, contender):
 
 
 def test_one_that_sleeps_is_stopped_and_the_next_one_runs(workers):
-    start = time.monotonic()
-    state, rows = outcome(workers, "sleeps", patience=4.0)
-    assert state == ("timed out", "stopped after 4 s, at drsl building") and rows == []
-    assert time.monotonic() - start < 20
+    def check(patience):
+        start = time.monotonic()
+        state, rows = outcome(workers, "sleeps", patience)
+        told = f"stopped after {patience} s, at drsl building"
+        assert state == ("timed out", told) and rows == []
+        assert time.monotonic() - start < 90  # it sleeps longer
+
+    patiently(check, 4, 40)
     state, rows = outcome(workers, "good")
     assert state == ("done", "") and rows[0]["state"] == "measured"
     assert rows[0]["of_ours"]["median"] > 0 and rows[0]["check"]["good"]
@@ -83,7 +88,8 @@ def test_a_run_ends_with_everything_in_its_place(tmp_path, capsys):
         "--loss",
         "drsl",
     ]
-    arguments += ["--seconds", "0.01", "--patience", "60", "--budget", "5", "--out", str(tmp_path)]
+    arguments += ["--seconds", "0.01", "--patience", "600", "--budget", "60"]
+    arguments += ["--out", str(tmp_path)]
     arguments += ["--with", "bench_contenders", "--against", "good", "wrong", "absent"]
     assert main(arguments) == 1
     said = capsys.readouterr()
@@ -113,19 +119,19 @@ def test_a_run_without_time_names_what_it_left_out(tmp_path, capsys):
 
 def test_a_run_that_is_interrupted_goes_on_where_it_was(tmp_path):
     command = [sys.executable, "-m", "bench", "--device", "cpu", "--threads", "1", "--quick"]
-    command += ["--case", "24x4x16", "--loss", "drsl", "--budget", "5", "--seconds", "0.01"]
+    command += ["--case", "24x4x16", "--loss", "drsl", "--budget", "60", "--seconds", "0.01"]
     command += ["--with", "bench_contenders", "--against", "good", "sleeps"]
     command += ["--out", str(tmp_path), "--patience"]
     environment = {**os.environ, "PYTHONPATH": f"{bench_kit.ROOT}:{bench_kit.ROOT / 'tests'}"}
     part = tmp_path / results.PART
     running = subprocess.Popen([*command, "90"], cwd=bench_kit.ROOT, env=environment,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 1200
     while not (part.exists() and '"contender": "good"' in part.read_text()):
         assert running.poll() is None and time.monotonic() < deadline, running.communicate()
         time.sleep(0.1)
     running.send_signal(signal.SIGINT)
-    said, _ = running.communicate(timeout=30)
+    said, _ = running.communicate(timeout=300)
     assert running.returncode == 130 and "--resume goes on from there" in said, said
     before = json.loads(part.read_text())["rows"]
     assert [row["contender"] for row in before] == ["floor", "ours", "good"]

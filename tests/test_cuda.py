@@ -9,11 +9,7 @@ from losses_table import LOSSES as EMBEDDING_LOSSES
 from running import loss_and_grads
 from tolerances import F32, F64, SAME, assert_close
 
-pytestmark = [
-    pytest.mark.cuda,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
-
+pytestmark = pytest.mark.cuda
 
 EVERY_LOSS = pytest.mark.parametrize(
     "loss", [functional.drsl_loss, *(row.function for row in EMBEDDING_LOSSES.values())]

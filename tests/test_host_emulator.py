@@ -70,7 +70,7 @@ def run(program, *arguments):
         stderr=subprocess.STDOUT,
         text=True,
         env=environment,
-        timeout=60,
+        timeout=600,
     )
 
 
@@ -123,5 +123,5 @@ def test_the_environment_may_choose_the_order(plain):
     for order, wanted in {"warp": "wrong\n", "forward": "ok\n"}.items():
         environment = os.environ | {"DRSL_HOST_ORDER": order}
         done = subprocess.run([plain, "barrier_hidden_by_shuffles"], capture_output=True, text=True,
-                              env=environment, timeout=60)  # fmt: skip
+                              env=environment, timeout=600)  # fmt: skip
         assert done.stdout == wanted

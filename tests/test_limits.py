@@ -207,7 +207,7 @@ print(refused)
 def test_a_failed_allocation_leaves_everything_usable(name):
     done = subprocess.run(
         [sys.executable, "-c", REFUSED.format(name=name)],
-        capture_output=True, text=True, timeout=600, check=False,
+        capture_output=True, text=True, timeout=1200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3

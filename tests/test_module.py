@@ -148,7 +148,7 @@ def test_the_command_line_reports_the_build_and_checks_itself():
         [sys.executable, "-m", "drsl_cuda"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,5 +1,5 @@
-"""Calls of the operators below the Python checks, right and wrong ones: operator_calls.py says what every
-call has to keep. The inputs in operator_calls.txt are the fewest of those a coverage-guided fuzzer
+"""Calls of the operators below the Python checks, right and wrong ones: operator_promises.py says what
+every call has to keep. The inputs in operator_calls.txt are the fewest of those a coverage-guided fuzzer
 (tools/fuzz_operators.py) came up with that go all ways that any of them went.
 """
 
@@ -11,7 +11,8 @@ import torch
 
 import drsl_cuda  # noqa: F401  registers the operators
 from on_host_threads import OPERATORS
-from operator_calls import check, decode
+from operator_calls import decode
+from operator_promises import check
 
 KEPT = (Path(__file__).parent / "operator_calls.txt").read_text().split()
 PARTS = 8

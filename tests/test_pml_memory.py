@@ -216,7 +216,7 @@ def on_two_processes(tmp_path_factory):
         subprocess.Popen([*command, str(rank), str(store), here], stderr=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    errors = [worker.communicate(timeout=120)[1] for worker in workers]
+    errors = [worker.communicate(timeout=600)[1] for worker in workers]
     assert all(worker.returncode == 0 for worker in workers), "\n".join(errors)
     return [torch.load(f"{store}.{rank}") for rank in range(2)]
 

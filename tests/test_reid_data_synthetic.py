@@ -51,7 +51,7 @@ def test_a_new_process_with_other_vector_instructions_draws_the_same():
     off = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
     environment = {"NPY_DISABLE_CPU_FEATURES": " ".join(off), "PYTHONPATH": ":".join(sys.path)}
     result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600
     )
     assert result.stdout.strip() == DIGEST, result.stderr
 
@@ -208,13 +208,14 @@ class TestDraws:
         assert not np.array_equal(Draws(1, 2).below(100, (20,)), Draws(2, 1).below(100, (20,)))
 
 
-def test_the_default_is_drawn_within_five_seconds_of_one_core():
-    torch_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        begin = time.process_time()
-        data.load("synthetic")
-        spent = time.process_time() - begin
-    finally:
-        torch.set_num_threads(torch_threads)
-    assert spent < 5  # takes 1.5 s on a quiet core, 2 to 3 beside others
+def processor_seconds(work):
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+def test_the_default_is_drawn_in_a_few_seconds(one_thread):
+    """1.5 s on a core that sorts these numbers in 0.2 s; 5 there, and in proportion elsewhere."""
+    numbers = np.random.default_rng(0).random(2_000_000)
+    slowness = max(processor_seconds(lambda: np.sort(numbers, kind="stable")) / 0.2, 1)
+    assert processor_seconds(lambda: data.load("synthetic")) < 5 * slowness

@@ -27,7 +27,7 @@ def environment():
 
 def run(folder, *arguments):
     return subprocess.run(
-        command(folder, *arguments), env=environment(), capture_output=True, text=True, timeout=600
+        command(folder, *arguments), env=environment(), capture_output=True, text=True, timeout=1200
     )
 
 
@@ -108,12 +108,12 @@ def test_interrupted_it_keeps_what_is_finished(tmp_path):
         env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        for _ in range(3000):
+        for _ in range(12_000):
             if list(tmp_path.glob("runs/*.json")) or going.poll() is not None:
                 break
             time.sleep(0.1)
         going.send_signal(signal.SIGINT)
-        out, told = going.communicate(timeout=300)
+        out, told = going.communicate(timeout=1200)
     finally:
         going.kill()
     assert going.returncode == 130, told

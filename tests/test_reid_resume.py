@@ -185,13 +185,15 @@ def test_a_finished_run_is_left_as_it_is(whole):
 
 def test_the_second_signal_ends_at_once():
     code = (
-        "import os, signal, time, sys\n"
+        "import os, signal, sys\n"
         f"sys.path.insert(0, {str(EXAMPLE)!r})\n"
-        "from training.interrupt import Interrupt\n"
-        "with Interrupt() as i:\n"
-        "    os.kill(os.getpid(), signal.SIGINT); os.kill(os.getpid(), signal.SIGINT)\n"
+        "from training import interrupt\n"
+        "interrupt.time.monotonic = lambda: now\n"
+        "with interrupt.Interrupt() as i:\n"
+        "    for now in (7.0, 7.2):  # the same one, said twice\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('asked', i.asked, flush=True)\n"
-        "    time.sleep(0.4)\n"
+        "    now = 7.4\n"
         "    os.kill(os.getpid(), signal.SIGINT); print('still here')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

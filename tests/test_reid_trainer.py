@@ -1,9 +1,11 @@
 """The example's training loop: every loss learns, what it says is true, what is wrong is refused."""
 
+import itertools
 import json
 import math
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -111,8 +113,16 @@ def test_the_loss_apart_changes_no_gradient():
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6 * largest)  # float32, sums reordered
 
 
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # of another device
 @pytest.mark.parametrize("amp", [False, True])
 def test_mixed_precision_trains(amp):
+    # Not by oneDNN: where there is AMX its bfloat16 convolution (of torch 2.13) of pictures as small as
+    # 4 × 2 takes in memory that nobody has written.
+    with torch.backends.mkldnn.flags(enabled=False):
+        _mixed_precision_trains(amp)
+
+
+def _mixed_precision_trains(amp):
     trainer = Trainer(fake(), settings(amp=amp, epochs=5), quiet=True)
     seen = set()
     convolution = next(m for m in trainer.model.modules() if isinstance(m, torch.nn.Conv2d))
@@ -122,12 +132,13 @@ def test_mixed_precision_trains(amp):
     assert records[-1]["terms"]["drsl"] < records[0]["terms"]["drsl"]
 
 
-def test_a_time_limit_ends_the_run_and_the_cosine():
-    start = time.perf_counter()
+def test_a_time_limit_ends_the_run_and_the_cosine(monkeypatch):
+    clock = itertools.count(7.0, 0.02)  # a step, and the little around an epoch, takes so long
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=clock.__next__))
     records = trained(epochs=10_000, max_seconds=0.8, evaluate_every=0).records
-    assert 0.8 <= records[-1]["elapsed"] <= time.perf_counter() - start
+    assert 0.8 <= records[-1]["elapsed"] < 0.85
     assert "mAP" in records[-1]
-    assert records[-1]["lr"] < 0.2 * 2e-3  # a step takes a few per cent of the time
+    assert records[-1]["lr"] < 0.02 * 2e-3  # it ends at 0.01 of the first
 
 
 def test_the_learning_rate():

@@ -154,6 +154,6 @@ def test_forked_workers_compute_what_the_parent_computes(loss):
     data = Losses(loss)
     wanted = torch.stack([data[k] for k in range(len(data))])  # the parent's threads are there
     loader = torch.utils.data.DataLoader(
-        data, num_workers=2, multiprocessing_context="fork", timeout=60
+        data, num_workers=2, multiprocessing_context="fork", timeout=600
     )
     assert_close(torch.cat(list(loader)), wanted, 1e-6)  # workers have one thread each

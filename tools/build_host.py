@@ -7,6 +7,7 @@ only (tests/host, tests/on_host_threads.py) and no part of the package. Compiles
 build/host-VARIANT/.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -103,6 +104,12 @@ def build(variant="plain", target="library"):
 def run_ninja(folder, wanted, target, what):
     """Builds `target` in the folder as the text of the ninja file says; `what` is for the message."""
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two ninjas in a folder undo each other's work
+        _run_ninja(folder, wanted, target, what)
+
+
+def _run_ninja(folder, wanted, target, what):
     file = folder / "build.ninja"
     if not file.exists() or file.read_text() != wanted:
         file.write_text(wanted)

@@ -78,7 +78,8 @@ def load():
 def one_call(data):
     import torch
 
-    from operator_calls import check, decode
+    from operator_calls import decode
+    from operator_promises import check
 
     name, arguments, threads = decode(data)
     if torch.get_num_threads() != threads:

@@ -50,15 +50,17 @@ void measure_matches(const Identities& identities, const E* x, const E* gallery,
     space.x.resize(size_t(dim));
   }
   for_tasks(tasks, queries, 1, [&](int64_t t, int64_t first, int64_t last) {
-    auto& [columns, wide, values, places] = spaces[size_t(t)];
+    Measuring<E>& space = spaces[size_t(t)];  // clang before 19 hands no structured binding on
+    auto& columns = space.columns;
+    auto& places = space.places;
     for (int64_t q = first; q < last; ++q) {
       columns.clear();
       places.clear();
       each_match(identities, q, [&](int32_t k) { columns.push_back(k); });
-      std::copy_n(x + q * dim, dim, wide.begin());
-      distances(wide.data(), gallery, columns, dim, values.data());
+      std::copy_n(x + q * dim, dim, space.x.begin());
+      distances(space.x.data(), gallery, columns, dim, space.values.data());
       for (size_t i = 0; i < columns.size(); ++i)
-        places.push_back({in_order(values[i]), columns[i]});
+        places.push_back({in_order(space.values[i]), columns[i]});
       std::sort(places.begin(), places.end());
       for (size_t i = 0; i < places.size(); ++i) {
         column[offset[q] + int64_t(i)] = places[i].column;

@@ -140,7 +140,7 @@ def _ranks(group):
     if group == dist.GroupMember.NON_GROUP_MEMBER:
         raise ValueError("group must be one that this process belongs to, got one that it does not")
     if group is not None and not isinstance(group, dist.ProcessGroup):
-        raise TypeError(f"group must be a process group or None, got {_check._kind(group)}")
+        raise TypeError(f"group must be a process group or None, got {_check.kind(group)}")
     return Ranks(group)
 
 
