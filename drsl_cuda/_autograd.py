@@ -18,6 +18,11 @@ def _refuse(name, *gradients):
         raise RuntimeError(f"drsl_cuda: {name} has a first derivative only")
 
 
+def readable(tensor):
+    """Whether its numbers are free to look at: on a CPU, and not of a mode that has none (fake tensors)."""
+    return tensor.is_cpu and type(tensor) is torch.Tensor
+
+
 def _no_derivative(name):
     def backward(ctx, *gradients):
         _refuse(name, *gradients)
@@ -156,7 +161,7 @@ def _gradients(ctx, grad_loss, want_x, want_gallery):
                 *ctx.saved_tensors, weights, *ctx.arguments, want_x, want_gallery, ctx.tf32
             )[2:]
     # On a CPU it costs nothing to see that there is nothing to do.
-    scaled = weights is not None or (grad_loss.is_cpu and grad_loss.item() == 1.0)
+    scaled = weights is not None or (readable(grad_loss) and grad_loss.item() == 1.0)
     finished = []
     for gradient, want in zip(gradients, (want_x, want_gallery), strict=True):
         if not want:

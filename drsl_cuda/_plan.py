@@ -11,7 +11,7 @@ from drsl_cuda._backend import runs_natively
 class Explanation(NamedTuple):
     """How a call would be run."""
 
-    path: str  # "triangle", "in memory", "streaming", "empty", or "reference"
+    path: str  # "triangle", "small", "in memory", "streaming", "empty", or "reference"
     why: str
     workspace_bytes: int | None  # beside inputs and results; None where torch decides
     block_rows: int | None  # queries handled together

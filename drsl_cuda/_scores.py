@@ -9,7 +9,7 @@ is made at once.
 
 import torch
 
-from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse
+from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse, readable
 from drsl_cuda._ops import ALRP_LOSS, AP_LOSS, RANK_SORT_LOSS, on_one_device
 
 
@@ -87,7 +87,7 @@ def _finish(ctx, gradient):
 def _times(gradient, by):
     """gradient *= by, which costs nothing where there is nothing to do."""
     by = by.detach()
-    if not (by.dim() == 0 and by.is_cpu and by.item() == 1.0):
+    if not (by.dim() == 0 and readable(by) and by.item() == 1.0):
         gradient.mul_(by[..., None])
     return gradient
 
@@ -110,7 +110,7 @@ class _EagerRankSort(torch.autograd.Function):
     def backward(ctx, by_ranking, by_sorting):
         if by_ranking is None and by_sorting is None:
             return None, None, None
-        alike = by_ranking is not None and by_sorting is not None and by_ranking.is_cpu
+        alike = by_ranking is not None and by_sorting is not None and readable(by_ranking)
         alike = alike and torch.equal(by_ranking, by_sorting)
         gradients, ctx.gradients = ctx.gradients, None  # handed over: a second backward starts anew
         if gradients is None or (gradients[1].shape != gradients[0].shape and not alike):

@@ -36,9 +36,10 @@ class MemoryBank(torch.nn.Module):
 
     Here the batch itself is in the gallery, without a gradient, and self_index says where, so that no
     query is its own positive. To compare it with the steps before alone, store it afterwards, when
-    backward is done (what is stored changes the gallery in place):
+    backward is done (what is stored changes the gallery in place). The first step asks for entries before
+    there are any: give such a bank its dim.
 
-    >>> gallery, gallery_labels = bank.entries()                       # none before the first step
+    >>> gallery, gallery_labels = bank.entries()                       # [0, D] before the first step
     >>> criterion(embeddings, labels, gallery, gallery_labels).backward()
     >>> bank.store(embeddings, labels)
 

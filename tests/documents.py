@@ -14,7 +14,7 @@ class Block(NamedTuple):
 
 
 def blocks(name):
-    """All fenced blocks of docs/<name>, with the section that each is in."""
+    """All fenced blocks of docs/<name> (or ../README.md), with the section that each is in."""
     found, section = [], ""
     text = (ROOT / "docs" / name).read_text()
     for heading, kind, code in re.findall(

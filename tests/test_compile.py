@@ -190,3 +190,63 @@ def test_vmap_or_its_refusal_is_not_silent(device):
     except (RuntimeError, NotImplementedError):
         return
     assert_close(got, torch.stack([functional.drsl_loss(one, labels) for one in x]), 1e-12)
+
+
+def transforms(loss):
+    """What torch.func makes of a loss, by name."""
+    return {
+        "grad": torch.func.grad(loss),
+        "jacrev": torch.func.jacrev(loss),
+        "jvp": lambda x: torch.func.jvp(loss, (x,), (torch.ones_like(x),))[1],
+    }
+
+
+@pytest.mark.parametrize("transform", ["grad", "jacrev", "jvp"])
+def test_a_transform_or_its_refusal_is_not_silent(transform, device):
+    x, labels = batch(device=device)
+
+    def loss(x):
+        return functional.drsl_loss(x, labels)
+
+    leaf = x.clone().requires_grad_()
+    loss(leaf).backward()
+    wanted = leaf.grad.sum() if transform == "jvp" else leaf.grad
+    try:
+        got = transforms(loss)[transform](x)
+    except (RuntimeError, NotImplementedError):
+        return
+    assert_close(got, wanted, 1e-12)
+
+
+# ------------------------------------------------------------------------------- without numbers
+
+
+def steps():
+    """Losses of everything that has a backward of its own, by name."""
+    labels = torch.arange(8) % 3
+    found = {
+        f"{name} {reduction}": lambda x, name=name, reduction=reduction: getattr(functional, name)(
+            x, labels, reduction=reduction
+        )
+        for name in ("drsl_loss", "fidi_loss", "smooth_ap_loss", "batch_hard_triplet_loss")
+        for reduction in ("mean", "sum", "none")
+    }
+    targets, costs = (labels == 0).float(), torch.ones(8, 5)
+    targets = targets[:, None].expand(8, 5)
+    found["rank_sort"] = lambda x: sum(functional.rank_sort_loss(x, targets))
+    found["sorting"] = lambda x: functional.rank_sort_loss(x, targets)[1]
+    found["ap"] = lambda x: functional.ap_loss(x, targets)
+    found["alrp"] = lambda x: functional.alrp_loss(x, targets, costs)[0]
+    found["pairwise"] = lambda x: functional.pairwise_distance_angle(x)[0]
+    return found
+
+
+@pytest.mark.parametrize("name", steps())
+def test_a_step_on_fake_tensors_asks_for_no_number(name):
+    # Tools that plan memory or check shapes run a whole step, backward too, on tensors without numbers.
+    step = steps()[name]
+    with torch._subclasses.fake_tensor.FakeTensorMode(allow_non_fake_inputs=True):
+        x = torch.randn(8, 5, requires_grad=True)
+        loss = step(x)
+        loss.sum().backward()
+    assert loss.dtype == F32 and x.grad.shape == x.shape and x.grad.dtype == F32

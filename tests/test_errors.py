@@ -42,6 +42,10 @@ BAD_TENSORS = {
     "sparse": (
         {"embeddings": torch.eye(B).to_sparse()}, TypeError, ["embeddings", "dense", "sparse"],
     ),
+    "nested": (
+        {"embeddings": torch.nested.nested_tensor([torch.eye(B)[:, :D]])}, TypeError,
+        ["embeddings", "dense", "nested"],
+    ),
     "labels_list": ({"labels": [0] * B}, TypeError, ["labels", "tensor", "list"]),
     "labels_float": ({"labels": torch.zeros(B)}, TypeError, ["labels", "integers", "float32"]),
     "labels_bool": (

@@ -237,8 +237,13 @@ def test_the_code_for_a_memory_bank():
     next(steps)
     wanted = functional.drsl_loss(names["embeddings"], labels)
     assert_close(names["loss"], wanted, SAME[torch.float32].loss)
-    next(steps)
-    assert embeddings.grad.any()
+    names["bank"].clear()
+    next(steps)  # with a bank of its own, as a first step
+    assert names["loss"] == 0 and not embeddings.grad.any()
+    assert names["bank"].filled == 32
+    *_, second = [b.code for b in blocks("trainers.md") if b.section == "A memory bank"]
+    exec(second.split("\n\n")[1], names)
+    assert names["loss"] > 0 and embeddings.grad.any()
     assert names["bank"].filled == 64
 
 

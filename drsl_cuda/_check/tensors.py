@@ -27,7 +27,7 @@ def rows(name, value):
 
 
 def floating(name, value):
-    if not isinstance(value, Tensor) or value.layout is not torch.strided:
+    if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_nested:
         not_dense(name, value, "a floating tensor")
     if value.dtype not in FLOATING:
         raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, got {value.dtype}")
@@ -36,7 +36,8 @@ def floating(name, value):
 def not_dense(name, value, wanted):
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be {wanted}, got {kind(value)}")
-    raise TypeError(f"{name} must be a dense tensor, got layout {value.layout}")
+    came = "a nested tensor" if value.is_nested else f"layout {value.layout}"
+    raise TypeError(f"{name} must be a dense tensor, got {came}")
 
 
 def promoted(x_name, x, r_name, r, labels_name=None, labels=None):
