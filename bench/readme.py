@@ -101,7 +101,7 @@ def otherwise(found):
         row = results.one(found, name, case.losses[0], OURS)
         if row is None:
             continue
-        times, ms = number(row["of_floor"]["median"], 2), number(row["ms"]["both"]["median"])
+        times, ms = number(row["of_floor"]["median"]), number(row["ms"]["both"]["median"])
         if case.kind == "scores":
             yield (
                 f"- Rank & Sort of {case.size:,} scores with {case.each:,} positives: {times} of one "
