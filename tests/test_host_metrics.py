@@ -70,7 +70,7 @@ def settled(monkeypatch):
 @pytest.mark.sanitized
 @pytest.mark.parametrize("limits", [{"SLOTS": 3}, {"LIMIT": 0, "LIMIT_LEAST": 0}, {"LONGEST": 7}])
 def test_queries_beyond_a_limit_are_settled_by_whole_rows(limits, settled):
-    for name in ("plain", "near_ties"):
+    for name in ("plain", "duplicates"):
         with kernels(**limits):
             check(NAMES[name]())
     assert sum(settled) > 0
@@ -226,6 +226,56 @@ def bound_of(rows, dim):
     squares = reach[:, None] * reach + reach**2 + reach[:, None] ** 2
     return 1.02 * (2 * out + 2.0**-24 * (16 * reach[:, None] * reach + 5 * reach**2)
                    + 2.0**-52 * (dim + 16) * squares) + 2.0**-100  # fmt: skip
+
+
+GARBAGE = (torch.nan, torch.inf, -torch.inf, 1e38, -1.0)
+
+
+@pytest.mark.sanitized
+@pytest.mark.parametrize("value", GARBAGE)
+@pytest.mark.parametrize(
+    "name", ["x", "gallery", "columns", "rows", "most", "centre", "digits", "lists"]
+)
+def test_what_makes_no_sense_stays_within_bounds(name, value):
+    """The host does not look at numbers; results need mean nothing."""
+    p = problem(5, 90, 8, seed=11)
+    lists = on_gpu.Lists(
+        *(p[k] for k in ("query_ids", "query_cams", "gallery_ids", "gallery_cams")), (), ()
+    )
+    with on_host_threads("warp"):
+        digits, columns, rows = _ops.FIXED_POINT(p["gallery"], None, 0.1, True)
+        call = dict(
+            x=p["query"], gallery=p["gallery"], digits=digits, columns=columns, rows=rows,
+            most=rows.amax(0), centre=torch.zeros(8, dtype=F64), by_identity=lists.by_identity,
+            begin=lists.begin, end=lists.end, x_camera=p["query_cams"], gallery_camera=p["gallery_cams"],
+            scale=0.1, width=48, slots=20, limit=7,
+        )  # fmt: skip
+        if name == "digits":
+            digits[::3] = -128
+        elif name == "lists":
+            for key, most in (("by_identity", 2**31 - 1), ("begin", 2**62), ("end", 2**62)):
+                bound = most if value != value else int(min(max(value, -most), most))
+                call[key][::3] = bound
+        else:
+            call[name].view(-1)[::3] = value
+        ap, _, first = torch.ops.drsl.match_digits(**call)
+    assert ap.shape == (5,) and first.ge(-1).all()
+
+
+def test_what_torch_is_told_of_the_operators():
+    p = problem(5, 40, 8, seed=12)
+    lists = on_gpu.Lists(
+        *(p[k] for k in ("query_ids", "query_cams", "gallery_ids", "gallery_cams")), (), ()
+    )
+    with on_host_threads("warp"):
+        fixed = _ops.FIXED_POINT(p["gallery"], None, 0.1, True)
+        given = (
+            p["query"], p["gallery"], *fixed, fixed[2].amax(0), None, lists.by_identity, lists.begin,
+            lists.end, p["query_cams"], p["gallery_cams"], 0.1, 16, 20, 7,
+        )  # fmt: skip
+        torch.library.opcheck(_ops.MATCH_DIGITS, given)
+        torch.library.opcheck(_ops.FIXED_POINT, (p["gallery"], None, 0.1, False))
+        torch.library.opcheck(_ops.EXACT_DISTANCES, (p["query"], p["gallery"]))
 
 
 def test_sorting_given_distances_is_the_reference():
