@@ -103,10 +103,12 @@ __global__ void __launch_bounds__(kMatchThreads, 4) count_tile(MatchTask task, T
 #pragma unroll 1
   for (int j = 0; j < queries; ++j) {
     const int64_t q = q0 + j;
+    const int matches = task.threshold[q].matches;
+    if (matches <= 0) continue;
     unsigned* const own = memory + j * CountShared::words(task.slots);
     for (int c = int(threadIdx.x); c < kMatchBuckets; c += kMatchThreads)
       own[c] = task.reach[q * kMatchBuckets + c].word;
-    for (int p = int(threadIdx.x); p < task.slots; p += kMatchThreads) {
+    for (int p = int(threadIdx.x); p < matches; p += kMatchThreads) {
       own[kMatchBuckets + p] = __float_as_uint(task.middle[q * task.slots + p]);
       own[kMatchBuckets + task.slots + p] = 0;
     }
