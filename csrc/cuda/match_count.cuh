@@ -123,8 +123,11 @@ __global__ void __launch_bounds__(kMatchThreads, 4) count_tile(MatchTask task, T
       columns[i] = reinterpret_cast<const Pack<float>*>(task.columns + tile.first + k)[i];
     float2 column[4];
 #pragma unroll
-    for (int e = 0; e < 4; ++e)
-      column[e] = {columns[e / 2].at[e % 2 * 2], columns[e / 2].at[e % 2 * 2 + 1]};
+    for (int e = 0; e < 4; ++e) {
+      const bool real = tile.first + k + e < task.entries;
+      column[e] = {real ? columns[e / 2].at[e % 2 * 2] : __int_as_float(0x7f800000),
+                   columns[e / 2].at[e % 2 * 2 + 1]};
+    }
 #pragma unroll 1
     for (int j = 0; j < queries; ++j)
       if (threshold[j].matches > 0)
