@@ -124,8 +124,8 @@ __global__ void __launch_bounds__(kMatchThreads, 4) count_tile(MatchTask task, T
     float2 column[4];
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
-      const bool real = tile.first + k + e < task.entries;
-      column[e] = {real ? columns[e / 2].at[e % 2 * 2] : __int_as_float(0x7f800000),
+      const bool real = tile.first + k + e < task.entries;  // NaN is below nothing
+      column[e] = {real ? columns[e / 2].at[e % 2 * 2] : __int_as_float(0x7fc00000),
                    columns[e / 2].at[e % 2 * 2 + 1]};
     }
 #pragma unroll 1

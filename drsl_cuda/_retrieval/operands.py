@@ -87,7 +87,8 @@ def centre_of(gallery):
     Distances do not notice it, but lengths do, and they are what rounding is measured by.
     """
     rows = gallery[:: max(1, gallery.shape[0] // CENTRE_ROWS)][:CENTRE_ROWS].double()
-    centre = rows.median(0).values
+    # the lower median, by a sort: median(0) is not deterministic on a GPU, and refuses where it has to be
+    centre = rows.sort(0).values[(len(rows) - 1) // 2]
     before, after = rows.square().sum(1).median(), (rows - centre).square().sum(1).median()
     # in float32 what float32 takes away
     return centre.to(gallery.dtype).double() if after < 0.5 * before else None
