@@ -89,7 +89,7 @@ fuzz: build $(EDITABLE)  ## a coverage-guided fuzzer on the operators (clang); F
 	$(PY) tools/fuzz_operators.py $(FUZZ_ARGS)
 
 # Without a GPU: g++ compiles the kernels, whose threads take turns. `make test` runs the first of these.
-KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py refusals.py scores.py)
+KERNEL_TESTS := $(addprefix tests/test_host_,kernels.py losses.py metrics.py refusals.py scores.py)
 OPERATOR_TESTS := $(addprefix tests/test_,drsl.py pairwise.py redistribute.py rank_sort.py \
 	degenerate.py extremes.py properties.py gradients.py scores.py)
 

@@ -60,6 +60,8 @@ AIMS = (
     Aim("cuda", "262144x4x128", "drsl", "bytes", 4 * GIB),
     Aim("cuda", "scores-1000000-10000", "rank_sort", "of floor", 2.5),
     Aim("cuda", "evaluate-msmt17", "evaluate", "of floor", 1.15),
+    Aim("cuda", "evaluate-msmt17-tf32", "evaluate", "of floor", 1.7),
+    Aim("cuda", "evaluate-msmt17-bf16", "evaluate", "of floor", 2.0),
     Aim("cuda", "evaluate-msmt17", "evaluate", "bytes", GIB),
 )
 

@@ -77,9 +77,14 @@ class Case(NamedTuple):
         return " ".join(filter(None, (self.title, kind, features)))
 
 
-def batch(size, each, dim, **more):
+def numbers(more):
+    """What a name says of the type, unless it is plain float32."""
     tags = {"bfloat16": "-bf16", "float16": "-f16"}.get(more.get("dtype"), "")
-    tags += "-tf32" if more.get("precision") == "high" else ""
+    return tags + ("-tf32" if more.get("precision") == "high" else "")
+
+
+def batch(size, each, dim, **more):
+    tags = numbers(more)
     tags += "-clustered" if more.get("features") == "clustered" else ""
     sets = f"{more['sets']}x" if "sets" in more else ""
     return Case(f"{sets}{size}x{each}x{dim}{tags}", "batch", size, each, dim, **more)
@@ -96,9 +101,8 @@ def scores(entries, positives, **more):
 
 
 def evaluation(name, queries, entries, dim, **more):
-    return Case(
-        f"evaluate-{name}", "evaluation", queries, 26, dim, entries, losses=("evaluate",), **more
-    )
+    name = f"evaluate-{name}{numbers(more)}"
+    return Case(name, "evaluation", queries, 26, dim, entries, losses=("evaluate",), **more)
 
 
 BF16 = {"dtype": "bfloat16", "devices": GPU}
@@ -138,6 +142,8 @@ CASES = (
     batch(16384, 4, 128, devices=CPU),  # how much memory a stream takes
     batch(16384, 4, 512, heavy=True),
     evaluation("msmt17", 11_659, 82_161, 768, heavy=True),
+    evaluation("msmt17", 11_659, 82_161, 768, precision="high", devices=GPU),
+    evaluation("msmt17", 11_659, 82_161, 768, **BF16),
     batch(65536, 4, 512, heavy=True),  # streaming
 )
 TINY = batch(24, 4, 16, losses=FAMILY)  # is in no run; tests and rehearsals name it

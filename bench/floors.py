@@ -105,7 +105,7 @@ def least(case):
     if case.kind == "scores":
         return [Floor("scores", 12 * B)]  # scores and targets in, a gradient out
     if case.kind == "evaluation":
-        return [Floor("places", 4 * (B + G) * D, 2 * B * G * D)]
+        return [Floor("places", item_of(case) * (B + G) * D, 2 * B * G * D)]
     if case.kind == "gallery":
         sides = 3 if case.both_sides else 2
         outs = B + (G if case.both_sides else 0)

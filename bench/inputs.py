@@ -74,7 +74,7 @@ def _evaluation(case, draw):
     def features(count):
         ids = torch.randint(1, IDENTITIES + 1, (count,), **draw)
         return (
-            torch.randn(count, case.dim, **draw),
+            torch.randn(count, case.dim, **draw).to(case.torch_dtype),
             ids,
             torch.randint(0, CAMERAS, (count,), **draw),
         )

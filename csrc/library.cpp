@@ -76,6 +76,27 @@ STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
       "Tensor first_equal, Tensor by_identity, Tensor begin, Tensor end, Tensor? x_camera, "
       "Tensor? gallery_camera, bool on_grid) -> (Tensor ap, Tensor inp, Tensor first)");
 
+  // On a GPU: rows [B, D] as whole numbers of three digits (core/fixed_point.h). digits [B', 3 D'],
+  // columns [B', 2] and rows [B, 6] are what match_digits reads of a gallery; B' and D' are padded.
+  // centre [D], in double, is taken away first; scale: a power of two that makes the longest about 1.
+  m.def(
+      "fixed_point(Tensor rows, Tensor? centre, float scale, bool mirrored) "
+      "-> (Tensor digits, Tensor columns, Tensor rows)");
+
+  // What match_tiles computes, from these of the gallery, mirrored; columns' first number is infinite
+  // for entries that are in no list. most [6]: the largest of each number in rows. width: columns of
+  // a tile; slots: matches that a query may have, limit: distances from differences beside theirs.
+  // first is −1 if there are more.
+  m.def(
+      "match_digits(Tensor x, Tensor gallery, Tensor digits, Tensor columns, Tensor rows, Tensor "
+      "most, "
+      "Tensor? centre, Tensor by_identity, Tensor begin, Tensor end, Tensor? x_camera, "
+      "Tensor? gallery_camera, float scale, int width, int slots, int limit) "
+      "-> (Tensor ap, Tensor inp, Tensor first)");
+
+  // Σ (x − r)² in double precision, [B, G].
+  m.def("exact_distances(Tensor x, Tensor gallery) -> Tensor");
+
   // |x|² in double precision, of rows [B, D].
   m.def("squared_lengths(Tensor rows) -> Tensor");
 }

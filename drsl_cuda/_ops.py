@@ -24,6 +24,9 @@ AP_LOSS = torch.ops.drsl.ap_loss.default
 ALRP_LOSS = torch.ops.drsl.alrp_loss.default
 MATCH_TILES = torch.ops.drsl.match_tiles.default
 MATCH_ROWS = torch.ops.drsl.match_rows.default
+FIXED_POINT = torch.ops.drsl.fixed_point.default
+MATCH_DIGITS = torch.ops.drsl.match_digits.default
+EXACT_DISTANCES = torch.ops.drsl.exact_distances.default
 SQUARED_LENGTHS = torch.ops.drsl.squared_lengths.default
 
 NONE, MEAN, SUM = 0, 1, 2  # reduction, as the operators count them
@@ -38,7 +41,7 @@ def _devices(op):
 
 _ON_EMBEDDINGS = (PAIRWISE, RANK_SORT, REDISTRIBUTE, EMBEDDING_LOSS)
 _ON_SCORES = (RANK_SORT_LOSS, AP_LOSS, ALRP_LOSS)  # told to torch in _scores.py
-DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES, MATCH_TILES)}
+DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES, MATCH_TILES, MATCH_DIGITS)}
 
 
 def accumulation(dtype):
@@ -144,6 +147,30 @@ def _(x_operand, *others):
 def _(gram, *others):
     on_one_device(gram, *others[:-1])  # on_grid
     return _scores(gram)
+
+
+@torch.library.register_fake("drsl::match_digits")
+def _(x, *others):
+    on_one_device(x, *others[:11])  # then numbers
+    return _scores(x)
+
+
+@torch.library.register_fake("drsl::fixed_point")
+def _(rows, centre, scale, mirrored):
+    on_one_device(rows, centre)
+    count, dim = rows.shape
+    padded = max(32, -(-count // 16) * 16)
+    return (
+        rows.new_empty((padded, 3 * (-(-dim // 16) * 16)), dtype=torch.int8),
+        rows.new_empty((padded, 2), dtype=torch.float32),
+        rows.new_empty((count, 6), dtype=torch.float64),
+    )
+
+
+@torch.library.register_fake("drsl::exact_distances")
+def _(x, gallery):
+    on_one_device(x, gallery)
+    return x.new_empty((x.shape[0], gallery.shape[0]), dtype=torch.float64)
 
 
 @torch.library.register_fake("drsl::squared_lengths")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from drsl_cuda import _check, _ops, _retrieval
+from drsl_cuda._retrieval import on_gpu
 from drsl_cuda.functional import runs_natively
 from drsl_cuda.reference import evaluate as reference
 
@@ -80,11 +81,18 @@ def evaluate(
     distractors = _check.identities("distractor_ids", distractor_ids)
     _check.whole("max_rank", max_rank, low=1)
     report = _reporter(progress)
-    native = runs_natively(_ops.MATCH_TILES, problem[0].device.type, backend)
-    run = _retrieval.match_places if native else reference.match_places
+    run = _runner(problem[0].device.type, backend)
     with torch.no_grad():
         ap, inp, first = run(*problem, junk, distractors, report)
     return _summary(ap.cpu(), inp.cpu(), first.cpu(), max_rank)
+
+
+def _runner(device, backend):
+    """Who finds the places."""
+    operator, native = (
+        (_ops.MATCH_DIGITS, on_gpu) if device == "cuda" else (_ops.MATCH_TILES, _retrieval)
+    )
+    return (native if runs_natively(operator, device, backend) else reference).match_places
 
 
 def _summary(ap, inp, first, max_rank):

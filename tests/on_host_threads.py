@@ -27,6 +27,10 @@ OPERATORS = (
     "rank_sort_loss",
     "ap_loss",
     "alrp_loss",
+    "fixed_point",
+    "match_digits",
+    "exact_distances",
+    "squared_lengths",
 )
 VARIANT = os.environ.get("DRSL_HOST_VARIANT", "plain")  # or sanitized, coverage
 

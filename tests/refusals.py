@@ -1,13 +1,16 @@
 """A right call of each operator, and what makes it wrong: (operator, argument, value, words of the error).
 
 Below the Python checks, as torch.ops.drsl.* are called by whoever calls them directly. `CPU_ONLY`: a GPU
-does not look at numbers, and its kernels have other ways to stay within bounds.
+does not look at numbers, and its kernels have other ways to stay within bounds; or it has other operators,
+`GPU_ONLY`.
 """
 
 import torch
 
 B, G, D, N = 4, 5, 3, 6
 NAN, INF = float("nan"), float("inf")
+# What match_digits takes of the arguments of match_tiles.
+ON_A_GPU = ("x", "gallery", "by_identity", "begin", "end", "x_camera", "gallery_camera")
 
 
 def rows(*shape, dtype=torch.float32):
@@ -78,6 +81,22 @@ def right_call(operator):
         ),
         "match_rows": lambda: dict(gram=rows(B, G, dtype=torch.float64), **retrieval),
         "squared_lengths": lambda: dict(rows=rows(B, D)),
+        "fixed_point": lambda: dict(
+            rows=rows(B, D), centre=rows(D, dtype=torch.float64), scale=1.0, mirrored=False
+        ),
+        "match_digits": lambda: dict(
+            digits=torch.zeros(32, 48, dtype=torch.int8),
+            columns=rows(32, 2).abs(),
+            rows=rows(G, 6, dtype=torch.float64).abs(),
+            most=torch.ones(6, dtype=torch.float64),
+            centre=rows(D, dtype=torch.float64),
+            **{name: retrieval[name] for name in ON_A_GPU},
+            scale=1.0,
+            width=16,
+            slots=5,
+            limit=5,
+        ),
+        "exact_distances": lambda: dict(x=rows(B, D), gallery=rows(G, D)),
     }[operator]()
 
 
@@ -226,6 +245,54 @@ CPU_ONLY = (
     ("squared_lengths", "rows", rows(B), "rows must be [B, D]"),
     ("squared_lengths", "rows", rows(B, D).half(), "rows must be float32 or float64"),
 )
+
+GPU_ONLY = (
+    *(
+        (operator, name, value, words)
+        for operator, name in (
+            ("fixed_point", "rows"), ("squared_lengths", "rows"), ("match_digits", "x"),
+            ("exact_distances", "x"),
+        )
+        for value, words in (
+            (rows(B), f"{name} must be [B, D]"),
+            (rows(1, B, D), f"{name} must be [B, D]"),
+            (rows(B, 0), "at least one number"),
+        )
+    ),
+    ("fixed_point", "rows", torch.ones(B, D).long(), "must be float16, bfloat16"),
+    ("fixed_point", "rows", rows(B, D).to("meta"), "on one device"),
+    ("fixed_point", "rows", torch.ones(1, 50_000), "at most 43680"),
+    ("fixed_point", "centre", rows(D), "centre does not fit"),
+    ("fixed_point", "centre", rows(D + 1, dtype=torch.float64), "centre does not fit"),
+    *(
+        (operator, "gallery", value, words)
+        for operator in ("match_digits", "exact_distances")
+        for value, words in (
+            (rows(G, D + 1), "gallery does not fit"),
+            (rows(G, D).double(), "gallery does not fit"),
+            (rows(G), "gallery must be [G, D]"),
+            (rows(G, D).to("meta"), "on one device"),
+        )
+    ),
+    *(
+        ("match_digits", name, value, f"{name} does not fit")
+        for name, value in (
+            ("digits", torch.zeros(32, 48)), ("digits", torch.zeros(16, 48, dtype=torch.int8)),
+            ("digits", torch.zeros(32, 32, dtype=torch.int8)), ("columns", rows(31, 2)),
+            ("columns", rows(32, 2).double()), ("rows", rows(G + 1, 6, dtype=torch.float64)),
+            ("rows", rows(G, 6)), ("most", rows(5, dtype=torch.float64)),
+            ("centre", rows(D + 1, dtype=torch.float64)), ("by_identity", torch.arange(G)),
+            ("by_identity", torch.arange(G + 1, dtype=torch.int32)), ("begin", integers(0, 1)),
+            ("end", rows(B)), ("x_camera", integers(0)), ("gallery_camera", rows(G)),
+        )
+    ),
+    ("match_digits", "x_camera", None, "cameras: both or none"),
+    ("match_digits", "gallery_camera", None, "cameras: both or none"),
+    ("match_digits", "width", 0, "width must be at least 1"),
+    ("match_digits", "slots", 0, "slots must be in 1 .. 2048"),
+    ("match_digits", "slots", 2049, "slots must be in 1 .. 2048"),
+    ("match_digits", "limit", -1, "limit must be at least 0"),
+)  # fmt: skip
 
 
 def identify(case):

@@ -103,6 +103,8 @@ def test_the_sanitizers_cases_run():
             assert sanitizer_cases.run(*case, "cpu") is not None
     for case in sanitizer_cases.SCORES.values():
         assert sanitizer_cases.run_scores(*case, "cpu").isfinite().all()
+    for case in sanitizer_cases.EVALUATIONS.values():
+        assert sanitizer_cases.evaluate(*case, "cpu").isfinite().any()
 
 
 ROWS = [

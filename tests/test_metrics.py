@@ -9,7 +9,7 @@ import torch
 import oracle_metrics
 from cases_metrics import NAMES, problem
 from drsl_cuda import _retrieval, metrics
-from drsl_cuda._retrieval import lists, operands, rows, tiles
+from drsl_cuda._retrieval import lists, on_gpu, operands, rows, tiles
 from drsl_cuda.metrics import evaluate
 from tolerances import BF16, F16, F32, F64
 
@@ -24,8 +24,9 @@ def wanted(p, **options):
     return oracle_metrics.evaluate(**arrays, **options)
 
 
-def check(p, backend="native", **options):
-    got, want = evaluate(**p, backend=backend, **options), wanted(p, **options)
+def check(p, backend="native", device="cpu", **options):
+    there = {k: v if v is None else v.to(device) for k, v in p.items()}
+    got, want = evaluate(**there, backend=backend, **options), wanted(p, **options)
     assert np.array_equal(got.first_match.numpy(), want.first_match)
     assert np.array_equal(got.valid.numpy(), want.valid)
     for name in ("ap", "inp", "cmc"):
@@ -277,6 +278,37 @@ def test_on_a_device(device):
     result, want = evaluate(**placed(p, F32, device)), wanted(p)
     assert result.ap.device.type == "cpu"
     np.testing.assert_allclose(result.ap.numpy(), want.ap, rtol=ROUNDING)
+
+
+ON_A_GPU = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("dtype", [F32, F64, F16, BF16], ids=str)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=ON_A_GPU) for n in NAMES])
+def test_places_on_a_gpu_are_those_of_the_protocol(name, dtype, small, monkeypatch):
+    """Also in many blocks and tiles, and with so few near ties allowed that queries are given up."""
+    if dtype in (F16, BF16) and name not in ("plain", "integer_grid", "duplicates", "rectified"):
+        pytest.skip("other numbers than these")
+    if (name, dtype) == ("tenths", F64):
+        pytest.skip("ties to the last bit of float64 depend on the order of additions")
+    if small:
+        for limit, value in (("BLOCK", 13), ("WIDTH", 64), ("LIMIT", 0), ("LIMIT_LEAST", 2)):
+            monkeypatch.setattr(on_gpu, limit, value)
+    check(placed(NAMES[name](), dtype), device="cuda")
+
+
+@pytest.mark.parametrize("matches", [pytest.param(n, marks=ON_A_GPU) for n in (3, 90, 2000, 5000)])
+def test_a_large_gallery_on_a_gpu_is_as_on_the_cpu(matches):
+    """Several tiles, blocks that share out strips, and more matches than a block has room for."""
+    p = problem(60, 30_000, 96, seed=21, spread=3.0)
+    p |= {"query_ids": torch.ones(60, dtype=torch.int64), "query_cams": None, "gallery_cams": None}
+    p |= {"gallery_ids": 2 - (torch.arange(30_000) % 7919 < matches * 7919 // 30_000).long()}
+    here, there = evaluate(**p), evaluate(**placed(p, F32, "cuda"))
+    assert torch.equal(here.ap, there.ap) and torch.equal(here.first_match, there.first_match)
 
 
 def test_native_and_reference_agree_on_more():

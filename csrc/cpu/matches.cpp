@@ -1,7 +1,6 @@
 #include "cpu/matches.h"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "cpu/distances.h"
@@ -68,15 +67,6 @@ void measure_matches(const Identities& identities, const E* x, const E* gallery,
       }
     }
   });
-}
-
-Scores scores_of(const int64_t* before, int64_t n) {
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  if (n == 0) return {kNan, kNan, 0};
-  const auto place = [&](int64_t i) { return before[i] + i + 1; };
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += double(i + 1) / double(place(i));
-  return {sum / double(n), double(n) / double(place(n - 1)), place(0)};
 }
 
 template void measure_matches(const Identities&, const float*, const float*, int64_t, int64_t,

@@ -1,17 +1,10 @@
 #pragma once
 // A query's matches: who they are, how far away, and what their places say.
 #include <cstdint>
-#include <limits>
+
+#include "core/places_of_matches.h"
 
 namespace drsl {
-
-// Something that can be sorted, and that comes before what does not count: NaN and ∞ are what rows
-// give that are not finite.
-template <class T>
-T in_order(T v) {
-  constexpr T most = std::numeric_limits<T>::max();
-  return v < most ? v : most;
-}
 
 // Who may match whom.
 struct Identities {
@@ -43,14 +36,9 @@ template <class E>
 void measure_matches(const Identities& identities, const E* x, const E* gallery, int64_t queries,
                      int64_t dim, const int64_t* offset, int32_t* column, double* value);
 
-// What places say: NaN and 0 without a match.
-struct Scores {
-  double ap, inp;
-  int64_t first;  // place of the first match
-};
-
-// before: for each of n matches the entries before it that are none, ascending. Matches are before
-// one another: the i-th is behind i of them.
-Scores scores_of(const int64_t* before, int64_t n);
+// before: for each of n matches the entries before it that are none, ascending.
+inline Scores scores_of(const int64_t* before, int64_t n) {
+  return scores_by([=](int64_t i) { return before[i]; }, n);
+}
 
 }  // namespace drsl

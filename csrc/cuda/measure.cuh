@@ -92,6 +92,16 @@ __global__ void __launch_bounds__(kMeasureThreads, 4)
 
 template <class E>
 __global__ void __launch_bounds__(kMeasureThreads, 4)
+    squared_lengths_of(const E* rows, int64_t count, int64_t dim, bool aligned, double* out) {
+  const int64_t stride = int64_t(gridDim.x) * kMeasureWarps;
+  for (int64_t i = int64_t(blockIdx.x) * kMeasureWarps + warp_index(); i < count; i += stride) {
+    const double sum = squared_norm(rows + i * dim, dim, aligned, 1.0);
+    if (lane_index() == 0) out[i] = sum;
+  }
+}
+
+template <class E>
+__global__ void __launch_bounds__(kMeasureThreads, 4)
     normalise_rows(const E* rows, int64_t count, int64_t dim, bool aligned,
                    Norms<Accumulator<E>> norms, Accumulator<E>* unit) {
   using T = Accumulator<E>;

@@ -37,7 +37,7 @@ class Lists:
 
 
 def _is_one_of(ids, some):
-    return torch.isin(ids, torch.tensor(some, dtype=torch.int64))
+    return torch.isin(ids, torch.tensor(some, dtype=torch.int64, device=ids.device))
 
 
 def first_equal(gallery, norm2, width):

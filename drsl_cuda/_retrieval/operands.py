@@ -23,17 +23,21 @@ class Operands(NamedTuple):
 
 
 def rows_of(query, gallery):
-    """Both as float32 or float64, and their squared lengths.
+    """Both as float32 or float64, and their squared lengths."""
+    dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+    return rows_in_range(query.to(dtype).contiguous(), gallery.to(dtype).contiguous())
+
+
+def rows_in_range(query, gallery):
+    """Both, and their squared lengths; an error for rows that are not finite.
 
     float64 comes in a unit, a power of two, in which no square leaves its range.
     """
-    dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-    query, gallery = query.to(dtype).contiguous(), gallery.to(dtype).contiguous()
     norms2 = []
     for name, rows in (("query", query), ("gallery", gallery)):
         norms2.append(_ops.SQUARED_LENGTHS(rows))
         _check.finite_rows(name, rows, (~norms2[-1].isfinite()).nonzero()[:, 0])
-    if dtype == torch.float32 or query.numel() == 0 or gallery.numel() == 0:
+    if query.dtype != torch.float64 or query.numel() == 0 or gallery.numel() == 0:
         return query, gallery, *norms2
     largest = max(float(rows.abs().amax()) for rows in (query, gallery))
     if largest == 0 or 2.0**-400 <= largest <= 2.0**400:
@@ -83,7 +87,8 @@ def centre_of(gallery):
     Distances do not notice it, but lengths do, and they are what rounding is measured by.
     """
     rows = gallery[:: max(1, gallery.shape[0] // CENTRE_ROWS)][:CENTRE_ROWS].double()
-    centre = rows.median(0).values
+    # the lower median, by a sort: median(0) is not deterministic on a GPU, and refuses where it has to be
+    centre = rows.sort(0).values[(len(rows) - 1) // 2]
     before, after = rows.square().sum(1).median(), (rows - centre).square().sum(1).median()
     # in float32 what float32 takes away
     return centre.to(gallery.dtype).double() if after < 0.5 * before else None

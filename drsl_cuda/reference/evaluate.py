@@ -11,9 +11,21 @@ BLOCK_BYTES = 64 * 2**20  # of distances
 
 
 def match_places(
-    query, query_ids, query_cams, gallery, gallery_ids, gallery_cams, junk, distractors, report
+    query,
+    query_ids,
+    query_cams,
+    gallery,
+    gallery_ids,
+    gallery_cams,
+    junk,
+    distractors,
+    report,
+    distances=None,
 ):
-    """(ap, inp, place of the first match, 0 without any) of each query."""
+    """(ap, inp, place of the first match, 0 without any) of each query.
+
+    distances: a function that gives those of some queries, a slice; or None.
+    """
     total, entries = query.shape[0], gallery.shape[0]
     device = query.device
     for name, rows in (("query", query), ("gallery", gallery)):
@@ -25,7 +37,9 @@ def match_places(
         return ap, inp, first
     left_out = torch.isin(gallery_ids, torch.tensor(junk, dtype=torch.int64, device=device))
     never = torch.isin(query_ids, torch.tensor(distractors, dtype=torch.int64, device=device))
-    unit = _unit(query, gallery)
+    if distances is None:
+        unit = _unit(query, gallery)
+        distances = lambda rows: _distances(query[rows], gallery, unit)  # noqa: E731
     size = max(1, BLOCK_BYTES // (8 * entries))
     for start in range(0, total, size):
         rows = slice(start, min(start + size, total))
@@ -33,7 +47,7 @@ def match_places(
         listed = ~left_out.expand_as(same)
         if query_cams is not None:
             listed = listed & ~(same & (query_cams[rows, None] == gallery_cams))
-        order = _distances(query[rows], gallery, unit).argsort(dim=1, stable=True)
+        order = distances(rows).argsort(dim=1, stable=True)
         match = (same & listed & ~never[rows, None]).gather(1, order)
         place = listed.gather(1, order).cumsum(1)  # of the entries that are left
         found = match.cumsum(1)

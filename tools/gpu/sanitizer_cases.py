@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from drsl_cuda import functional
+from drsl_cuda import functional, metrics
 
 # name: (sets, B, G or None, D, classes, dtype, options)
 CASES = {
@@ -43,6 +43,24 @@ SCORES = {
     "scores, many positives": (1, 5003, 4500, torch.float32, 0.5),
     "scores, sets": (3, 301, 0, torch.float32, 0.5),
 }
+
+# name: (queries, entries, dimensions, identities, dtype, whether rows repeat)
+EVALUATIONS = {
+    "evaluation": (37, 1003, 33, 20, torch.float32, False),
+    "evaluation, repeated rows": (9, 301, 40, 3, torch.bfloat16, True),
+}
+
+
+def evaluate(queries, entries, dim, identities, dtype, repeat, device):
+    generator = torch.Generator().manual_seed(0)
+
+    def side(count):
+        rows = torch.randn(count, dim, generator=generator)
+        rows = rows[torch.arange(count) % 7] if repeat else rows
+        numbers = (torch.arange(count) % n for n in (identities, 5))
+        return (t.to(device) for t in (rows.to(dtype), *numbers))
+
+    return metrics.evaluate(*side(queries), *side(entries)).ap
 
 
 def run_scores(sets, entries, positives, dtype, delta, device):
@@ -114,6 +132,9 @@ def main(device="cuda"):
         run_scores(*case, device)
         if device == "cuda":
             torch.cuda.synchronize()
+        print(f"case {name} done", flush=True)
+    for name, case in EVALUATIONS.items():
+        evaluate(*case, device)
         print(f"case {name} done", flush=True)
     print("all cases done", flush=True)
 
