@@ -88,11 +88,12 @@ def test_features_that_a_bound_tells_apart_need_no_whole_rows(settled):
     assert settled == []
 
 
-def test_measured_ties_go_by_index(settled):
+@ORDER
+def test_measured_ties_go_by_index(settled, order):
     """Duplicates of matches, before them and behind: all are listed, and nobody is given up."""
     p = problem(15, 300, 24, seed=3)
     p |= {"gallery": p["gallery"][torch.arange(300) % 11]}
-    with kernels(LIMIT=1, WIDTH=48):
+    with kernels(order, LIMIT=1, WIDTH=48):
         check(p)
     assert settled == []
 
