@@ -115,7 +115,7 @@ def test_readmes_figures_come_from_the_results(page, capsys):
     assert text.endswith("<!-- end of bench -->\nafter\n") and "old" not in text
     assert "| (64, 4, 2048) | 0.200 ms | 2.00 |" in text
     assert "1.5 (PML batch-hard triplet)" in text
-    assert "0.35 of one `torch.sort`" in text
+    assert "0.350 of one `torch.sort`" in text
     told = " ".join(text.split())
     assert "Above the floor: (64, 4, 2048): 2.00." in told
     assert "Ahead of ours: PML batch-hard triplet at (64, 4, 2048)." in told
