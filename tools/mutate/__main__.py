@@ -25,7 +25,8 @@ import reference
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("drsl", "losses", "losses_degenerate", "pairwise", "rank_sort", "redistribute", "scores",
          "scores_errors", "scores_fuzz", "oracle", "properties", "degenerate", "extremes", "fuzz",
-         "layouts", "gradients", "metrics", "module")  # fmt: skip
+         "layouts", "gradients", "metrics", "metrics_call", "metrics_fuzz", "module",
+         "errors", "fuzz_parameters", "numerics", "mutants")  # fmt: skip
 
 
 KINDS = ("native", "reference")
@@ -97,6 +98,7 @@ def run_kind(options, kind):
         "DRSL_MUTATE_FOLDER": str(folder),
         "DRSL_MUTATE_NUMBERS": json.dumps(numbers),
         "DRSL_MUTATE_JOBS": str(options.jobs),
+        "DRSL_MUTATE_BUDGET": str(options.budget),
         "DRSL_CASES_EACH": str(options.cases),
         "OMP_WAIT_POLICY": "passive",
         "PYTHONPATH": os.pathsep.join(map(str, [folder, Path(__file__).parent, ROOT / "tools"])),
@@ -148,6 +150,9 @@ def main():
         "--again", default="", help="results to find again, such as survived,timeout"
     )
     parser.add_argument("--cases", type=int, default=12, help="of each test function, at most")
+    parser.add_argument(
+        "--budget", type=float, default=60, help="seconds for the tests of a mutant that none notices"
+    )
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     sys.exit({"list": show, "run": run, "report": report}[options.command](options))

@@ -34,11 +34,16 @@ def build(folder):
     left_out = {}
     if kept.exists():
         left_out = {(path, line): level for path, line, level in json.loads(kept.read_text())}
+    failing = []
     while True:
         text = lay_out(folder, left_out)  # compiling costs minutes: not for the same text again
         if built.exists() and built.read_text() == text:
             return partial(is_switch, left_out=left_out)
-        places = where_it_fails(folder)
+        everything = sorted((folder / "csrc/cpu").glob("*.cpp"))
+        checked = failing or everything
+        places, failing = where_it_fails(folder, checked)
+        if not places and checked != everything:
+            continue  # those that failed before do not: now all of them
         if not places:
             compile_all(folder)
             built.write_text(text)
@@ -109,14 +114,14 @@ def compile_all(folder):
         sys.exit(f"The library with mutants was not built: see {folder / 'build.log'}.")
 
 
-def where_it_fails(folder):
-    """The lines in which the compiler, asked for no code, finds errors."""
+def where_it_fails(folder, sources):
+    """The lines in which the compiler, asked for no code, finds errors; the sources that have any."""
     include = Path(importlib.util.find_spec("torch").origin).parent / "include"
     command = [os.environ.get("CXX", "c++"), "-fsyntax-only", "-std=c++20", "-Werror=vla", "-fopenmp-simd",
                "-DDRSL_NO_CLONES", "-DTORCH_TARGET_VERSION=0x020a000000000000", "-I", "csrc", "-isystem",
                include, "-include", "switches.h", "-ftemplate-backtrace-limit=0"]  # fmt: skip
-    places, log = set(), ""
-    for source in sorted(folder.glob("csrc/cpu/*.cpp")):
+    places, failing, log = set(), [], ""
+    for source in sources:
         done = subprocess.run(
             [*command, source.relative_to(folder)], cwd=folder, capture_output=True, text=True
         )
@@ -127,8 +132,9 @@ def where_it_fails(folder):
                 f"{source} does not compile, and not because of a mutant:\n{done.stderr[-3000:]}"
             )
         places |= found
+        failing += [source] if found else []
     (folder / "build.log").write_text(log)
-    return places
+    return places, failing
 
 
 def where_it_failed(log):
