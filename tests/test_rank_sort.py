@@ -145,6 +145,24 @@ def test_distances_far_wider_than_the_step_keep_their_windows(spread, dtype, dev
     compare(native, dtype, device, distance, cosine, labels, gallery_labels)
 
 
+@pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+@pytest.mark.parametrize("shape", ["tail", "positives_300"])
+def test_the_unit_of_distances_does_not_matter(shape, dtype, delta, exponent, rank_sort, device):
+    # Powers of two, and the step as wide as before: every number of every sum is the same.
+    distance, cosine, *labels = (torch.as_tensor(part, device=device) for part in rows_of(shape, 9))
+    scale = 2.0**exponent
+    plain, scaled = (
+        rank_sort(
+            (distance * by).to(dtype), cosine.to(dtype), *labels, delta=delta * by, weights=WEIGHTS
+        )
+        for by in (1.0, scale)
+    )
+    for mine, same in zip(scaled, plain, strict=True):
+        assert torch.equal(mine, same)
+
+
 @pytest.mark.parametrize(
     "weights", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)], ids=str
 )

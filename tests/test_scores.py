@@ -143,6 +143,25 @@ def test_a_tiny_delta_is_the_exact_step_but_for_ties(delta, dtype, loss, backend
         assert_close(got, value, CONTRACT[dtype].loss)
 
 
+@BACKENDS
+@LOSS
+@pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_the_unit_of_scores_does_not_matter(dtype, delta, exponent, loss, backend, device):
+    # Powers of two, and the step as wide as before: every number of every sum is the same.
+    scores, targets = detector(200, 30, seed=13)
+    scores = on_grid(scores).to(device, dtype)
+    targets, regression = on_grid(targets).to(device), torch.linspace(0, 1, 30, device=device)
+    found = []
+    for by in (1.0, 2.0**exponent):
+        leaf = (scores * by).requires_grad_()
+        results = run(loss, leaf, targets, regression, delta * by, backend)
+        found.append([*results, *gradients(results, leaf)])
+    for mine, same in zip(*reversed(found), strict=True):
+        assert torch.equal(mine, same)
+
+
 @pytest.mark.parametrize("dtype", [F64, F32], ids=str)
 @LOSS
 def test_adding_a_constant_changes_nothing(loss, dtype, device):

@@ -51,9 +51,9 @@ def results(folder):
     return found
 
 
-def prepare(folder, kind):
+def prepare(folder, kind, sanitized):
     """The sources in `folder`, built; the mutants. What was found for other sources is set aside."""
-    switches = rebuild.build(folder) if kind == "native" else rebuild.copy(folder)
+    switches = rebuild.build(folder, sanitized) if kind == "native" else rebuild.copy(folder)
     mutants = [vars(m) | {"switch": switches(m)} for m in every_mutant()]
     mutants = [m for m in mutants if kind_of(m["path"]) == kind]
     new, kept = json.dumps(mutants), folder / "mutants.json"
@@ -89,7 +89,7 @@ def run(options):
 
 def run_kind(options, kind):
     folder = options.folder.resolve() / kind
-    mutants = prepare(folder, kind)
+    mutants = prepare(folder, kind, options.sanitized)
     numbers = choose(mutants, options, results(options.folder))
     if not numbers:
         return
@@ -103,9 +103,11 @@ def run_kind(options, kind):
         "OMP_WAIT_POLICY": "passive",
         "PYTHONPATH": os.pathsep.join(map(str, [folder, Path(__file__).parent, ROOT / "tools"])),
     }
+    if options.sanitized:
+        environment |= rebuild.sanitizer()
     tests = [f"tests/test_{name}.py" for name in TESTS]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "few_tests", "-p", "plugin",
-               "-p", "no:cacheprovider", "-m", "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
+               "-p", "no:cacheprovider", "-p", "no:faulthandler", "-m", "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(
@@ -152,6 +154,9 @@ def main():
     parser.add_argument("--cases", type=int, default=12, help="of each test function, at most")
     parser.add_argument(
         "--budget", type=float, default=60, help="seconds for the tests of a mutant that none notices"
+    )
+    parser.add_argument(
+        "--sanitized", action="store_true", help="C++ under AddressSanitizer; in a folder of its own"
     )
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()

@@ -20,15 +20,18 @@ extern "C" __attribute__((visibility("default"))) int drsl_mutant = 0;
 extern "C" __attribute__((visibility("default"))) unsigned char drsl_mutants_reached[%d] = {};
 """
 # One instruction set, quick to compile; the symbols above stay visible.
+PLAIN = ("-O1",)
+# As tools/build_cpu.py does for `make cpu-sanitized`: an element that is not there ends the process.
+SANITIZED = "-O0", "-fsanitize=address,bounds-strict", "-D_GLIBCXX_ASSERTIONS"
 CHANGED_FLAGS = {
-    '"-O3"': '"-O1", "-w", "-DDRSL_NO_CLONES", "-march=native", "-ftemplate-backtrace-limit=0", '
+    '"-O3"': '%s, "-w", "-DDRSL_NO_CLONES", "-march=native", "-ftemplate-backtrace-limit=0", '
     '"-include", str(ROOT / "switches.h")',
     '"-Wall", "-Wextra", ': "",
     ', "-Wl,--version-script=csrc/exports.map"': "",
 }
 
 
-def build(folder):
+def build(folder, sanitized=False):
     """The project with all mutants in `folder`, built. Gives a function: is this mutant a switch?"""
     kept, built = folder / "not_switches.json", folder / "built"
     left_out = {}
@@ -36,7 +39,7 @@ def build(folder):
         left_out = {(path, line): level for path, line, level in json.loads(kept.read_text())}
     failing = []
     while True:
-        text = lay_out(folder, left_out)  # compiling costs minutes: not for the same text again
+        text = lay_out(folder, left_out, SANITIZED if sanitized else PLAIN)  # compiling costs minutes: not for the same text again
         if built.exists() and built.read_text() == text:
             return partial(is_switch, left_out=left_out)
         everything = sorted((folder / "csrc/cpu").glob("*.cpp"))
@@ -77,7 +80,7 @@ def copy_files(folder, but=()):
             replace(folder / name, (ROOT / name).read_bytes())
 
 
-def lay_out(folder, left_out):
+def lay_out(folder, left_out, flags):
     """Writes the sources with switches; a word that changes when they do."""
     new = {str(path.relative_to(ROOT)): (text, len(some))
            for path, text, some in rewritten(ROOT, left_out)}  # fmt: skip
@@ -91,7 +94,7 @@ def lay_out(folder, left_out):
     for was, now in CHANGED_FLAGS.items():
         if was not in setup:
             sys.exit(f"setup.py has no {was} any more: mend tools/mutate/rebuild.py.")
-        setup = setup.replace(was, now)
+        setup = setup.replace(was, now.replace("%s", str(flags)[1:-1].rstrip(",")))
     replace(folder / "setup.py", setup.encode())
     native = sorted(path for path in (folder / "csrc").rglob("*") if path.is_file())
     parts = [setup.encode(), *(path.read_bytes() for path in native)]
@@ -112,6 +115,20 @@ def compile_all(folder):
         done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log)
     if done.returncode:
         sys.exit(f"The library with mutants was not built: see {folder / 'build.log'}.")
+
+
+def sanitizer():
+    """What a process that loads a sanitized library wants in its environment (see the Makefile)."""
+    names = "libasan.so", "libstdc++.so"
+    compiler = os.environ.get("CXX", "c++")
+    found = [
+        subprocess.run(
+            [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in names
+    ]
+    options = "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096"
+    return {"LD_PRELOAD": " ".join(found), "ASAN_OPTIONS": options}
 
 
 def where_it_fails(folder, sources):
