@@ -131,18 +131,22 @@ def test_every_number_of_positives_matches_the_oracle(
     compare(rank_sort, F64, device, distance, cosine, np.zeros(2, int), labels, delta=delta)
 
 
+@pytest.mark.parametrize("entries", [80, 700])
+@pytest.mark.parametrize("delta", [0.5, 2.0**-7])
 @pytest.mark.parametrize("spread", [1e3, 1e5, 1e7, 1e12])
 @pytest.mark.parametrize("dtype", [F32, F64])
-def test_distances_far_wider_than_the_step_keep_their_windows(spread, dtype, device):
+def test_distances_far_wider_than_the_step_keep_their_windows(
+    spread, dtype, delta, entries, rank_sort, device
+):
     # Clusters a step wide, far apart: a window is a small difference of large places.
     rng = np.random.default_rng(7)
     centres = spread * rng.random((3, 20)).astype(np.float32)
-    near = rng.integers(0, 16, (3, 700)) / 16.0
-    distance = np.take_along_axis(centres, rng.integers(0, 20, (3, 700)), 1) + near
+    near = rng.integers(0, 16, (3, entries)) / 16.0 * (2 * delta)
+    distance = np.take_along_axis(centres, rng.integers(0, 20, near.shape), 1) + near
     distance = distance.astype(np.float32).astype(np.float64)
-    cosine = np.argsort(rng.random((3, 700)), axis=1) / 2.0**10
-    labels, gallery_labels = np.zeros(3, np.int64), rng.integers(0, 2, 700)
-    compare(native, dtype, device, distance, cosine, labels, gallery_labels)
+    cosine = np.argsort(rng.random(near.shape), axis=1) / 2.0**10
+    labels, gallery_labels = np.zeros(3, np.int64), rng.integers(0, 2, entries)
+    compare(rank_sort, dtype, device, distance, cosine, labels, gallery_labels, delta=delta)
 
 
 @pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
