@@ -111,6 +111,21 @@ def test_at_the_hinge_the_derivative_is_zero(nearest, moved, backend, device):
 
 
 @BACKENDS
+@pytest.mark.parametrize("gaps", [10, 80, 110, 400, 700])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_smooth_ap_keeps_the_digits_of_what_is_nearly_in_order(dtype, gaps, backend, device):
+    # Cosines 1 and −1, so the loss is σ(−2/τ) / (1 + σ(−2/τ)) to the smallest number that there is.
+    wanted = 1 / (2 + np.exp(gaps))
+    if dtype == F32 and gaps > 80:
+        wanted = 0.0
+    x = torch.tensor([[1.0, 0], [1, 0], [-1, 0]], dtype=dtype, device=device)
+    labels = torch.tensor([0, 0, 1], device=device)
+    options = {"temperature": 2 / gaps, "backend": backend}
+    loss, _, _ = loss_and_grads("smooth_ap", x[:1], labels[:1], x[1:], labels[1:], **options)
+    assert_close(loss, wanted, gaps * ROUNDING[dtype], floor=torch.finfo(dtype).tiny)
+
+
+@BACKENDS
 def test_fidi_of_equal_rows_pulls_nobody(backend, device):
     x = torch.ones(4, 3, dtype=F32, device=device)
     labels = torch.zeros(4, dtype=torch.int64, device=device)

@@ -105,7 +105,7 @@ def run_kind(options, kind):
     }
     if options.sanitized:
         environment |= rebuild.sanitizer()
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    tests = [f"tests/test_{name}.py" for name in options.tests.split(",")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "few_tests", "-p", "plugin",
                "-p", "no:cacheprovider", "-p", "no:faulthandler", "-m", "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
@@ -151,6 +151,7 @@ def main():
     parser.add_argument(
         "--again", default="", help="results to find again, such as survived,timeout"
     )
+    parser.add_argument("--tests", default=",".join(TESTS), help="of these files: drsl,losses,…")
     parser.add_argument("--cases", type=int, default=12, help="of each test function, at most")
     parser.add_argument(
         "--budget", type=float, default=60, help="seconds for the tests of a mutant that none notices"

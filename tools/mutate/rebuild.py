@@ -20,9 +20,9 @@ extern "C" __attribute__((visibility("default"))) int drsl_mutant = 0;
 extern "C" __attribute__((visibility("default"))) unsigned char drsl_mutants_reached[%d] = {};
 """
 # One instruction set, quick to compile; the symbols above stay visible.
-PLAIN = ("-O1",)
+PLAIN = ["-O1"]
 # As tools/build_cpu.py does for `make cpu-sanitized`: an element that is not there ends the process.
-SANITIZED = "-O0", "-fsanitize=address,bounds-strict", "-D_GLIBCXX_ASSERTIONS"
+SANITIZED = ["-O0", "-fsanitize=address,bounds-strict", "-D_GLIBCXX_ASSERTIONS"]
 CHANGED_FLAGS = {
     '"-O3"': '%s, "-w", "-DDRSL_NO_CLONES", "-march=native", "-ftemplate-backtrace-limit=0", '
     '"-include", str(ROOT / "switches.h")',
@@ -94,7 +94,7 @@ def lay_out(folder, left_out, flags):
     for was, now in CHANGED_FLAGS.items():
         if was not in setup:
             sys.exit(f"setup.py has no {was} any more: mend tools/mutate/rebuild.py.")
-        setup = setup.replace(was, now.replace("%s", str(flags)[1:-1].rstrip(",")))
+        setup = setup.replace(was, now.replace("%s", json.dumps(flags)[1:-1]))
     replace(folder / "setup.py", setup.encode())
     native = sorted(path for path in (folder / "csrc").rglob("*") if path.is_file())
     parts = [setup.encode(), *(path.read_bytes() for path in native)]
