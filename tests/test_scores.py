@@ -144,6 +144,27 @@ def test_a_tiny_delta_is_the_exact_step_but_for_ties(delta, dtype, loss, backend
 
 
 @BACKENDS
+@pytest.mark.parametrize("part", ["ranking", "sorting", "alrp"])
+def test_too_little_out_of_order_updates_nothing(part, backend, device):
+    # One entry beside a positive at 0, of which the step takes this much; docs/losses.md has the limits.
+    limit = 1e-5 if part == "alrp" else 1e-10
+    loss = "alrp" if part == "alrp" else "rank_sort"
+    targets = torch.tensor([0.9, 0.4 if part == "sorting" else 0.0], dtype=F64, device=device)
+    regression = torch.ones(1, dtype=F64, device=device)
+    for share in (0.9, 1.1):
+        leaf = torch.tensor([0.0, share * limit - 0.5], dtype=F64, device=device).requires_grad_()
+        results = run(loss, leaf, targets, regression, 0.5, backend)
+        grad = gradients(results, leaf)[1 if part == "sorting" else 0]
+        error = results[1 if part == "sorting" else 0].detach()
+        assert error > 0
+        if share < 1:
+            assert not grad.any()
+        else:
+            assert grad[1] > limit / 10
+            assert abs(grad.sum()) <= 1e-6 * limit  # 1e-17 of a score is 1e-7 of the limit
+
+
+@BACKENDS
 @LOSS
 @pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
 @pytest.mark.parametrize("delta", [0.0, 0.5])

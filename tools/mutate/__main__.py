@@ -63,7 +63,7 @@ def prepare(folder, kind, sanitized):
         for name in ("results.jsonl", "survey.jsonl"):
             if (folder / name).exists():
                 (folder / name).replace(folder / f"{name}.old")
-    kept.write_text(new)
+    rebuild.replace(kept, new.encode())
     return mutants
 
 
