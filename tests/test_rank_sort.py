@@ -149,6 +149,53 @@ def test_distances_far_wider_than_the_step_keep_their_windows(
     compare(rank_sort, dtype, device, distance, cosine, labels, gallery_labels, delta=delta)
 
 
+@pytest.mark.parametrize("positives", [3, 140])
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+def test_neighbouring_numbers_are_told_apart(positives, dtype, rank_sort, device):
+    # One unit in the last place between any two, and the hard step.
+    rng = np.random.default_rng(10)
+    distance = 1 + rng.permutation(2 * positives)[None] * torch.finfo(dtype).eps
+    cosine = rng.integers(-64, 65, distance.shape) / 64.0
+    labels, gallery_labels = np.zeros(1, int), np.arange(2 * positives) % 2
+    compare(rank_sort, dtype, device, distance, cosine, labels, gallery_labels, delta=0.0)
+
+
+@pytest.mark.parametrize("positives", [5, 140])
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_entries_may_come_in_any_order(positives, delta, rank_sort, device):
+    # Whole stretches of far entries first, or last: what is left out must not be what counts.
+    rng = np.random.default_rng(11)
+    gallery_labels = (np.arange(positives + 300) >= positives).astype(int)
+    distance = np.where(gallery_labels, 4 * np.sqrt(rng.random(len(gallery_labels))), 1)[None]
+    distance = np.round((distance + 0.2 * rng.random(distance.shape)) * 2**16) / 2**16
+    cosine = rng.integers(-64, 65, distance.shape) / 64.0
+    for order in (np.argsort(distance[0]), np.argsort(-distance[0])):
+        rows = distance[:, order], cosine[:, order]
+        labels = np.zeros(1, int), gallery_labels[order]
+        compare(rank_sort, F64, device, *rows, *labels, delta=delta)
+
+
+@pytest.mark.parametrize("positives", [20, 140])
+@pytest.mark.parametrize("delta", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+def test_positives_in_order_have_no_sorting_error(positives, delta, dtype, rank_sort, device):
+    # What rounding leaves of a difference of equal sums is no error that anyone could see.
+    rng = np.random.default_rng(12)
+    distance = np.arange(positives) + 0.3 * rng.random(
+        (1, positives)
+    )  # none within a step of another
+    distance = torch.as_tensor(distance, device=device).to(dtype)
+    cosine = torch.linspace(1, -1, positives, dtype=dtype, device=device)[None]
+    labels = torch.zeros(1, dtype=torch.int64, device=device)
+    loss, terms, by_d, _ = rank_sort(
+        distance, cosine, labels, labels.expand(positives), delta=delta, weights=(0.0, 1.0, 0.0)
+    )
+    allowed = CONTRACT[dtype].loss * terms[0, 2]  # of the error that the angles have
+    assert allowed > 0
+    assert terms[0, 1].abs() <= allowed and loss.abs() <= allowed
+    assert by_d.abs().sum() <= 4 * allowed
+
+
 @pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
 @pytest.mark.parametrize("delta", [0.0, 0.5])
 @pytest.mark.parametrize("dtype", [F64, F32], ids=str)

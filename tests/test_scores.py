@@ -143,6 +143,38 @@ def test_a_tiny_delta_is_the_exact_step_but_for_ties(delta, dtype, loss, backend
         assert_close(got, value, CONTRACT[dtype].loss)
 
 
+@LOSS
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+@pytest.mark.parametrize("spread", [1e5, 1e9])
+def test_scores_far_wider_than_the_step_keep_their_windows(spread, delta, loss, device):
+    # Clusters a step wide, far apart: a window is a small difference of large numbers.
+    rng = np.random.default_rng(14)
+    scores = np.round(spread * rng.random(6))[rng.integers(0, 6, 120)]
+    scores = torch.as_tensor(scores + rng.integers(0, 16, 120) / 16.0)
+    targets = torch.as_tensor(np.where(rng.random(120) < 0.5, rng.random(120), 0.0))
+    regression = torch.ones(int((targets > 0).sum()), dtype=F64)
+    wanted = cases_scores.oracle(loss, scores.numpy(), targets.numpy(), regression.numpy(), delta)
+    leaf = scores.to(device).requires_grad_()
+    rest = targets.to(device), regression.to(device)
+    check(run(loss, leaf, *rest, delta), leaf, wanted, F64)
+
+
+@BACKENDS
+@LOSS
+@pytest.mark.parametrize("positives", [3, 140])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_neighbouring_scores_are_told_apart(dtype, positives, loss, backend, device):
+    # One unit in the last place between any two, and the hard step.
+    rng = np.random.default_rng(15)
+    scores = 1 + rng.permutation(2 * positives) * torch.finfo(dtype).eps
+    targets = np.where(np.arange(2 * positives) % 2, 0.0, rng.integers(1, 9, 2 * positives) / 8)
+    regression = np.ones(positives)
+    wanted = cases_scores.oracle(loss, scores, targets, regression, 0.0)
+    leaf = torch.as_tensor(scores, dtype=dtype, device=device).requires_grad_()
+    rest = (torch.as_tensor(v, dtype=dtype, device=device) for v in (targets, regression))
+    check(run(loss, leaf, *rest, 0.0, backend), leaf, wanted, dtype)
+
+
 @BACKENDS
 @pytest.mark.parametrize("part", ["ranking", "sorting", "alrp"])
 def test_too_little_out_of_order_updates_nothing(part, backend, device):

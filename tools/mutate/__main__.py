@@ -154,10 +154,15 @@ def main():
     parser.add_argument("--tests", default=",".join(TESTS), help="of these files: drsl,losses,…")
     parser.add_argument("--cases", type=int, default=12, help="of each test function, at most")
     parser.add_argument(
-        "--budget", type=float, default=60, help="seconds for the tests of a mutant that none notices"
+        "--budget",
+        type=float,
+        default=60,
+        help="seconds for the tests of a mutant that none notices",
     )
     parser.add_argument(
-        "--sanitized", action="store_true", help="C++ under AddressSanitizer; in a folder of its own"
+        "--sanitized",
+        action="store_true",
+        help="C++ under AddressSanitizer; in a folder of its own",
     )
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()

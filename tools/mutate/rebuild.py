@@ -39,7 +39,9 @@ def build(folder, sanitized=False):
         left_out = {(path, line): level for path, line, level in json.loads(kept.read_text())}
     failing = []
     while True:
-        text = lay_out(folder, left_out, SANITIZED if sanitized else PLAIN)  # compiling costs minutes: not for the same text again
+        text = lay_out(
+            folder, left_out, SANITIZED if sanitized else PLAIN
+        )  # compiling costs minutes: not for the same text again
         if built.exists() and built.read_text() == text:
             return partial(is_switch, left_out=left_out)
         everything = sorted((folder / "csrc/cpu").glob("*.cpp"))
