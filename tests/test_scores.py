@@ -176,6 +176,22 @@ def test_neighbouring_scores_are_told_apart(dtype, positives, loss, backend, dev
 
 
 @BACKENDS
+@LOSS
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_minus_zero_is_zero(delta, loss, backend, device):
+    targets = torch.tensor([0.4, 0.9, 0.0, 0.7, 0.0, 0.2], dtype=F64, device=device)
+    found = []
+    for zero in (0.0, -0.0):
+        scores = [0.0, zero, 0.0, zero, zero, -1.0]
+        leaf = torch.tensor(scores, dtype=F64, device=device).requires_grad_()
+        regression = torch.linspace(0, 1, 4, dtype=F64, device=device)
+        results = run(loss, leaf, targets, regression, delta, backend)
+        found.append([*results, *gradients(results, leaf)])
+    for mine, same in zip(*found, strict=True):
+        assert torch.equal(mine, same)
+
+
+@BACKENDS
 @pytest.mark.parametrize("part", ["ranking", "sorting", "alrp"])
 def test_too_little_out_of_order_updates_nothing(part, backend, device):
     # One entry beside a positive at 0, of which the step takes this much; docs/losses.md has the limits.

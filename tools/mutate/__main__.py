@@ -107,7 +107,8 @@ def run_kind(options, kind):
         environment |= rebuild.sanitizer()
     tests = [f"tests/test_{name}.py" for name in options.tests.split(",")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "few_tests", "-p", "plugin",
-               "-p", "no:cacheprovider", "-p", "no:faulthandler", "-m", "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
+               "-p", "no:cacheprovider", "-p", "no:faulthandler", "-m", "not slow",
+               "--no-header", "--no-summary", *tests]  # fmt: skip
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(
