@@ -152,6 +152,7 @@ def test_scores_far_wider_than_the_step_keep_their_windows(spread, delta, loss, 
     scores = np.round(spread * rng.random(6))[rng.integers(0, 6, 120)]
     scores = torch.as_tensor(scores + rng.integers(0, 16, 120) / 16.0)
     targets = torch.as_tensor(np.where(rng.random(120) < 0.5, rng.random(120), 0.0))
+    scores[0], targets[0] = -spread, 0.5  # a cluster of one
     regression = torch.ones(int((targets > 0).sum()), dtype=F64)
     wanted = cases_scores.oracle(loss, scores.numpy(), targets.numpy(), regression.numpy(), delta)
     leaf = scores.to(device).requires_grad_()
