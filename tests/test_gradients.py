@@ -30,21 +30,30 @@ def test_gradcheck_of_distance_and_cosine(implementation, shapes, device):
     assert torch.autograd.gradcheck(PAIRWISE[implementation], inputs, **GRADCHECK)
 
 
-def surrogate(c, result, moved, at):
-    """Mean of the frozen surrogate at rows `moved`, the hats taken at rows `at`; each (x, gallery)."""
-    d, cos = oracle.pairwise(*moved)
-    at_d, at_cos = oracle.pairwise(*at)
+def rows_of(c):
+    return c.x.numpy(), None if c.gallery is None else c.gallery.numpy()
+
+
+def groups_of(c):
+    """(query, its positives and negatives) of those with a positive."""
     labels = c.labels.numpy()
     own = np.arange(len(labels)) if c.gallery is None else np.full(len(labels), -1)
     own = own if c.self_index is None else c.self_index.numpy()
     others = labels if c.gallery is None else c.gallery_labels.numpy()
     exclude = None if c.exclude is None else c.exclude.numpy()
-    total = 0.0
-    for q in np.flatnonzero(result.counts):
-        groups = oracle.partners(q, labels, others, own, exclude)
+    groups = [oracle.partners(q, labels, others, own, exclude) for q in range(len(labels))]
+    return [(q, some) for q, some in enumerate(groups) if len(some[0])]
+
+
+def surrogate(c, moved, at):
+    """Mean of the frozen surrogate at rows `moved`, the hats taken at rows `at`; each (x, gallery)."""
+    d, cos = oracle.pairwise(*moved)
+    at_d, at_cos = oracle.pairwise(*at)
+    values = []
+    for q, groups in groups_of(c):
         y, at_y = (1 + cos[q]) / 2, (1 + at_cos[q]) / 2
-        total += oracle.drsl_surrogate(d[q], y, at_d[q], at_y, *groups, c.delta, c.weights)
-    return total / max(1, result.counts.sum())
+        values.append(oracle.drsl_surrogate(d[q], y, at_d[q], at_y, *groups, c.delta, c.weights))
+    return sum(values) / max(1, len(values))
 
 
 SURROGATE_CASES = ("pk_8x4", "uneven", "wide_K16", "delta_0.0", "delta_5.0", "weights_mixed", "weights_sort",
@@ -56,9 +65,9 @@ SURROGATE_CASES = ("pk_8x4", "uneven", "wide_K16", "delta_0.0", "delta_5.0", "we
 @pytest.mark.parametrize("backend", ["native", "reference"])
 def test_the_gradient_is_that_of_the_frozen_surrogate(name, backend, device):
     # Central differences in numbers, along random directions: no chain rule is shared with anyone.
-    c, result = build(name), expected(name)
+    c = build(name)
     _, _, grad_x, grad_gallery = evaluate(c, F64, backend=backend, device=device)
-    x, gallery = c.x.numpy(), None if c.gallery is None else c.gallery.numpy()
+    x, gallery = rows_of(c)
     rng = np.random.default_rng(7)
     size = 1e-5 * np.abs(x).mean()  # second order: (1e-5)² of the value; rounding: 1e-16/1e-5
     for _ in range(4):
@@ -67,7 +76,7 @@ def test_the_gradient_is_that_of_the_frozen_surrogate(name, backend, device):
         ends = []
         for sign in (1, -1):
             moved = x + sign * step_x, None if gallery is None else gallery + sign * step_r
-            ends.append(surrogate(c, result, moved, (x, gallery)))
+            ends.append(surrogate(c, moved, (x, gallery)))
         got = (grad_x.cpu().numpy() * step_x).sum()
         scale = np.linalg.norm(grad_x.cpu().numpy()) * np.linalg.norm(step_x)
         if gallery is not None:
@@ -75,6 +84,38 @@ def test_the_gradient_is_that_of_the_frozen_surrogate(name, backend, device):
             scale += np.linalg.norm(grad_gallery.cpu().numpy()) * np.linalg.norm(step_r)
         assert scale > 0
         assert abs((ends[0] - ends[1]) / 2 - got) <= 1e-6 * scale
+
+
+@pytest.mark.parametrize("name", SURROGATE_CASES)
+def test_the_surrogate_of_the_reference_is_that_of_the_contract(name):
+    # Its value where nothing was frozen, and its gradient everywhere: by given hats, or its own.
+    c = build(name)
+    d, cos = (torch.from_numpy(part) for part in oracle.pairwise(*rows_of(c)))
+    problem = c.labels, c.gallery_labels
+    left = {"self_index": c.self_index, "exclude": c.exclude}
+    weights = dict(zip(("rank_weight", "sort_weight", "angle_weight"), c.weights, strict=True))
+    hats = reference.drsl_hats(d, cos, *problem, **left, delta=c.delta)
+    generator = torch.Generator().manual_seed(8)
+    at = [
+        (part + 0.1 * torch.randn(part.shape, generator=generator, dtype=F64)).requires_grad_()
+        for part in (d, cos)
+    ]
+    value = reference.drsl_surrogate(*at, *problem, **left, **weights, hats=hats)
+    wanted = torch.zeros(len(c.labels), dtype=F64)
+    for q, groups in groups_of(c):
+        y, at_y = (1 + at[1][q].detach().numpy()) / 2, (1 + cos[q].numpy()) / 2
+        frozen = at[0][q].detach().numpy(), y, d[q].numpy(), at_y
+        wanted[q] = oracle.drsl_surrogate(*frozen, *groups, c.delta, c.weights)
+    assert_close(value, wanted, CONTRACT[F64].loss)
+
+    _, _, *by = reference.rank_sort(d, cos, *problem, **left, **weights, delta=c.delta)
+    value.sum().backward()
+    for part, slope in zip(at, by, strict=True):
+        assert_close(part.grad, slope, CONTRACT[F64].grad)
+    here = [part.clone().requires_grad_() for part in (d, cos)]
+    reference.drsl_surrogate(*here, *problem, **left, **weights, delta=c.delta).sum().backward()
+    for part, slope in zip(here, by, strict=True):
+        assert_close(part.grad, slope, CONTRACT[F64].grad)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,51 @@ def test_at_the_hinge_the_derivative_is_zero(nearest, moved, backend, device):
 
 
 @BACKENDS
+@pytest.mark.parametrize("gaps", [10, 80, 110, 400, 700])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_smooth_ap_keeps_the_digits_of_what_is_nearly_in_order(dtype, gaps, backend, device):
+    # Cosines 1 and −1, so the loss is σ(−2/τ) / (1 + σ(−2/τ)) to the smallest number that there is.
+    wanted = 1 / (2 + np.exp(gaps))
+    if dtype == F32 and gaps > 80:
+        wanted = 0.0
+    x = torch.tensor([[1.0, 0], [1, 0], [-1, 0]], dtype=dtype, device=device)
+    labels = torch.tensor([0, 0, 1], device=device)
+    options = {"temperature": 2 / gaps, "backend": backend}
+    loss, _, _ = loss_and_grads("smooth_ap", x[:1], labels[:1], x[1:], labels[1:], **options)
+    assert_close(loss, wanted, gaps * ROUNDING[dtype], floor=torch.finfo(dtype).tiny)
+
+
+@BACKENDS
+def test_without_a_negative_the_triplet_does_not_count(backend, device):
+    x, labels = rows(8, 3, device=device), torch.arange(8, device=device) % 2
+    exclude = torch.zeros(8, 8, dtype=torch.bool, device=device)
+    exclude[0] = labels != labels[0]
+    options = {
+        "exclude": exclude,
+        "margin": 5.0,
+        "backend": backend,
+    }  # every triplet costs something
+    each, _, _ = loss_and_grads("batch_hard_triplet", x, labels, reduction="none", **options)
+    mean, _, _ = loss_and_grads("batch_hard_triplet", x, labels, **options)
+    assert each[0] == 0 and (each[1:] > 0).all()
+    assert_close(mean, each.sum() / 7, 1e-13)  # a few roundings
+
+
+@BACKENDS
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_a_temperature_above_all_differences_takes_half_of_everything(dtype, backend, device):
+    # σ = ½ for every pair, however far, so all that counts is how many there are.
+    x = torch.ones(104, 1, dtype=dtype, device=device)
+    x[4:] = -1
+    labels = (torch.arange(104, device=device) >= 4).long()
+    options = {"temperature": 1e8, "backend": backend}
+    loss, _, _ = loss_and_grads("smooth_ap", x[:1], labels[:1], x[1:], labels[1:], **options)
+    assert_close(
+        loss, 50 / (1 + 1 + 50), 1e-6
+    )  # two more positives, 100 negatives; 2/τ and rounding
+
+
+@BACKENDS
 def test_fidi_of_equal_rows_pulls_nobody(backend, device):
     x = torch.ones(4, 3, dtype=F32, device=device)
     labels = torch.zeros(4, dtype=torch.int64, device=device)

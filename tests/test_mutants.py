@@ -49,6 +49,18 @@ def test_an_operator_takes_so_many_parameters_and_no_others(loss, count):
             call(loss, [2.0] * count)
 
 
+@pytest.mark.parametrize(
+    "loss, parameters",
+    [("smooth_ap", [0.1, 0.0]), ("smooth_ap", [0.1, 1.0]), ("batch_hard_triplet", [0.3])],
+    ids=str,
+)
+def test_a_loss_without_parts_is_its_first_term(loss, parameters):
+    losses, terms, _, _ = call(loss, parameters)
+    assert losses.gt(0).any()
+    assert torch.equal(terms[:, 0], losses)
+    assert not terms[:, 1:].any()
+
+
 @pytest.mark.parametrize("exponent", [-1000, -700, -400, 400, 700, 1000, 1022])
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_evaluation_knows_no_scale(backend, exponent):

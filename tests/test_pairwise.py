@@ -185,3 +185,20 @@ def test_a_row_that_holds_nan_spoils_its_own_pairs_only(pairwise, device):
     assert distance[spoiled].isnan().all() and cosine[spoiled].isnan().all()
     spoiled.fill_diagonal_(True)
     assert_close(distance[~spoiled], clean[~spoiled], 1e-12)
+
+
+def test_tiny_rows_beside_ordinary_ones_keep_their_distance(pairwise):
+    # Squares of 1e-200 are 0 in float64, the distance between two such rows is not. On a CPU.
+    x = torch.tensor([[1.0, 0.0], [3e-200, 0.0], [0.0, 4e-200]], dtype=F64)
+    distance, _ = pairwise(x)
+    assert_close(distance[1, 2], torch.tensor(5e-200, dtype=F64), 1e-12)
+    assert_close(distance[0], torch.tensor([0.0, 1.0, 1.0], dtype=F64), 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_no_cosine_is_beyond_one(dtype, pairwise, device):
+    # Rounding would take it there: rows that are equal or opposite but for their length.
+    x = torch.randn(200, 7, generator=torch.Generator().manual_seed(1), dtype=F64).to(device, dtype)
+    for factor in (1 + 2.0**-20, 3.0, -1.0, -3.0):
+        _, cosine = pairwise(x, x * factor)
+        assert cosine.abs().max() <= 1

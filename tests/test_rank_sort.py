@@ -131,18 +131,87 @@ def test_every_number_of_positives_matches_the_oracle(
     compare(rank_sort, F64, device, distance, cosine, np.zeros(2, int), labels, delta=delta)
 
 
+@pytest.mark.parametrize("entries", [80, 700])
+@pytest.mark.parametrize("delta", [0.5, 0.01])
 @pytest.mark.parametrize("spread", [1e3, 1e5, 1e7, 1e12])
 @pytest.mark.parametrize("dtype", [F32, F64])
-def test_distances_far_wider_than_the_step_keep_their_windows(spread, dtype, device):
+def test_distances_far_wider_than_the_step_keep_their_windows(
+    spread, dtype, delta, entries, rank_sort, device
+):
     # Clusters a step wide, far apart: a window is a small difference of large places.
     rng = np.random.default_rng(7)
     centres = spread * rng.random((3, 20)).astype(np.float32)
-    near = rng.integers(0, 16, (3, 700)) / 16.0
-    distance = np.take_along_axis(centres, rng.integers(0, 20, (3, 700)), 1) + near
+    near = rng.integers(0, 16, (3, entries)) / 16.0 * (2 * delta)
+    distance = np.take_along_axis(centres, rng.integers(0, 20, near.shape), 1) + near
     distance = distance.astype(np.float32).astype(np.float64)
-    cosine = np.argsort(rng.random((3, 700)), axis=1) / 2.0**10
-    labels, gallery_labels = np.zeros(3, np.int64), rng.integers(0, 2, 700)
-    compare(native, dtype, device, distance, cosine, labels, gallery_labels)
+    cosine = np.argsort(rng.random(near.shape), axis=1) / 2.0**10
+    labels, gallery_labels = np.zeros(3, np.int64), rng.integers(0, 2, entries)
+    compare(rank_sort, dtype, device, distance, cosine, labels, gallery_labels, delta=delta)
+
+
+@pytest.mark.parametrize("positives", [3, 140])
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+def test_neighbouring_numbers_are_told_apart(positives, dtype, rank_sort, device):
+    # One unit in the last place between any two, and the hard step.
+    rng = np.random.default_rng(10)
+    distance = 1 + rng.permutation(2 * positives)[None] * torch.finfo(dtype).eps
+    cosine = rng.integers(-64, 65, distance.shape) / 64.0
+    labels, gallery_labels = np.zeros(1, int), np.arange(2 * positives) % 2
+    compare(rank_sort, dtype, device, distance, cosine, labels, gallery_labels, delta=0.0)
+
+
+@pytest.mark.parametrize("positives", [5, 140])
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_entries_may_come_in_any_order(positives, delta, rank_sort, device):
+    # Whole stretches of far entries first, or last: what is left out must not be what counts.
+    rng = np.random.default_rng(11)
+    gallery_labels = (np.arange(positives + 300) >= positives).astype(int)
+    distance = np.where(gallery_labels, 4 * np.sqrt(rng.random(len(gallery_labels))), 1)[None]
+    distance = np.round((distance + 0.2 * rng.random(distance.shape)) * 2**16) / 2**16
+    cosine = rng.integers(-64, 65, distance.shape) / 64.0
+    for order in (np.argsort(distance[0]), np.argsort(-distance[0])):
+        rows = distance[:, order], cosine[:, order]
+        labels = np.zeros(1, int), gallery_labels[order]
+        compare(rank_sort, F64, device, *rows, *labels, delta=delta)
+
+
+@pytest.mark.parametrize("positives", [20, 140])
+@pytest.mark.parametrize("delta", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("dtype", [F32, F64], ids=str)
+def test_positives_in_order_have_no_sorting_error(positives, delta, dtype, rank_sort, device):
+    # What rounding leaves of a difference of equal sums is no error that anyone could see.
+    rng = np.random.default_rng(12)
+    distance = np.arange(positives) + 0.3 * rng.random(
+        (1, positives)
+    )  # none within a step of another
+    distance = torch.as_tensor(distance, device=device).to(dtype)
+    cosine = torch.linspace(1, -1, positives, dtype=dtype, device=device)[None]
+    labels = torch.zeros(1, dtype=torch.int64, device=device)
+    loss, terms, by_d, _ = rank_sort(
+        distance, cosine, labels, labels.expand(positives), delta=delta, weights=(0.0, 1.0, 0.0)
+    )
+    allowed = CONTRACT[dtype].loss * terms[0, 2]  # of the error that the angles have
+    assert allowed > 0
+    assert terms[0, 1].abs() <= allowed and loss.abs() <= allowed
+    assert by_d.abs().sum() <= 4 * allowed
+
+
+@pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+@pytest.mark.parametrize("shape", ["tail", "positives_300"])
+def test_the_unit_of_distances_does_not_matter(shape, dtype, delta, exponent, rank_sort, device):
+    # Powers of two, and the step as wide as before: every number of every sum is the same.
+    distance, cosine, *labels = (torch.as_tensor(part, device=device) for part in rows_of(shape, 9))
+    scale = 2.0**exponent
+    plain, scaled = (
+        rank_sort(
+            (distance * by).to(dtype), cosine.to(dtype), *labels, delta=delta * by, weights=WEIGHTS
+        )
+        for by in (1.0, scale)
+    )
+    for mine, same in zip(scaled, plain, strict=True):
+        assert torch.equal(mine, same)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,95 @@ def test_a_tiny_delta_is_the_exact_step_but_for_ties(delta, dtype, loss, backend
         assert_close(got, value, CONTRACT[dtype].loss)
 
 
+@LOSS
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+@pytest.mark.parametrize("spread", [1e5, 1e9])
+def test_scores_far_wider_than_the_step_keep_their_windows(spread, delta, loss, device):
+    # Clusters a step wide, far apart: a window is a small difference of large numbers.
+    rng = np.random.default_rng(14)
+    scores = np.round(spread * rng.random(6))[rng.integers(0, 6, 120)]
+    scores = torch.as_tensor(scores + rng.integers(0, 16, 120) / 16.0)
+    targets = torch.as_tensor(np.where(rng.random(120) < 0.5, rng.random(120), 0.0))
+    scores[0], targets[0] = -spread, 0.5  # a cluster of one
+    regression = torch.ones(int((targets > 0).sum()), dtype=F64)
+    wanted = cases_scores.oracle(loss, scores.numpy(), targets.numpy(), regression.numpy(), delta)
+    leaf = scores.to(device).requires_grad_()
+    rest = targets.to(device), regression.to(device)
+    check(run(loss, leaf, *rest, delta), leaf, wanted, F64)
+
+
+@BACKENDS
+@LOSS
+@pytest.mark.parametrize("positives", [3, 140])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_neighbouring_scores_are_told_apart(dtype, positives, loss, backend, device):
+    # One unit in the last place between any two, and the hard step.
+    rng = np.random.default_rng(15)
+    scores = 1 + rng.permutation(2 * positives) * torch.finfo(dtype).eps
+    targets = np.where(np.arange(2 * positives) % 2, 0.0, rng.integers(1, 9, 2 * positives) / 8)
+    regression = np.ones(positives)
+    wanted = cases_scores.oracle(loss, scores, targets, regression, 0.0)
+    leaf = torch.as_tensor(scores, dtype=dtype, device=device).requires_grad_()
+    rest = (torch.as_tensor(v, dtype=dtype, device=device) for v in (targets, regression))
+    check(run(loss, leaf, *rest, 0.0, backend), leaf, wanted, dtype)
+
+
+@BACKENDS
+@LOSS
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+def test_minus_zero_is_zero(delta, loss, backend, device):
+    targets = torch.tensor([0.4, 0.9, 0.0, 0.7, 0.0, 0.2], dtype=F64, device=device)
+    found = []
+    for zero in (0.0, -0.0):
+        scores = [0.0, zero, 0.0, zero, zero, -1.0]
+        leaf = torch.tensor(scores, dtype=F64, device=device).requires_grad_()
+        regression = torch.linspace(0, 1, 4, dtype=F64, device=device)
+        results = run(loss, leaf, targets, regression, delta, backend)
+        found.append([*results, *gradients(results, leaf)])
+    for mine, same in zip(*found, strict=True):
+        assert torch.equal(mine, same)
+
+
+@BACKENDS
+@pytest.mark.parametrize("part", ["ranking", "sorting", "alrp"])
+def test_too_little_out_of_order_updates_nothing(part, backend, device):
+    # One entry beside a positive at 0, of which the step takes this much; docs/losses.md has the limits.
+    limit = 1e-5 if part == "alrp" else 1e-10
+    loss = "alrp" if part == "alrp" else "rank_sort"
+    targets = torch.tensor([0.9, 0.4 if part == "sorting" else 0.0], dtype=F64, device=device)
+    regression = torch.ones(1, dtype=F64, device=device)
+    for share in (0.9, 1.1):
+        leaf = torch.tensor([0.0, share * limit - 0.5], dtype=F64, device=device).requires_grad_()
+        results = run(loss, leaf, targets, regression, 0.5, backend)
+        grad = gradients(results, leaf)[1 if part == "sorting" else 0]
+        error = results[1 if part == "sorting" else 0].detach()
+        assert error > 0
+        if share < 1:
+            assert not grad.any()
+        else:
+            assert grad[1] > limit / 10
+            assert abs(grad.sum()) <= 1e-6 * limit  # 1e-17 of a score is 1e-7 of the limit
+
+
+@BACKENDS
+@LOSS
+@pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
+@pytest.mark.parametrize("delta", [0.0, 0.5])
+@pytest.mark.parametrize("dtype", [F64, F32], ids=str)
+def test_the_unit_of_scores_does_not_matter(dtype, delta, exponent, loss, backend, device):
+    # Powers of two, and the step as wide as before: every number of every sum is the same.
+    scores, targets = detector(200, 30, seed=13)
+    scores = on_grid(scores).to(device, dtype)
+    targets, regression = on_grid(targets).to(device), torch.linspace(0, 1, 30, device=device)
+    found = []
+    for by in (1.0, 2.0**exponent):
+        leaf = (scores * by).requires_grad_()
+        results = run(loss, leaf, targets, regression, delta * by, backend)
+        found.append([*results, *gradients(results, leaf)])
+    for mine, same in zip(*reversed(found), strict=True):
+        assert torch.equal(mine, same)
+
+
 @pytest.mark.parametrize("dtype", [F64, F32], ids=str)
 @LOSS
 def test_adding_a_constant_changes_nothing(loss, dtype, device):

@@ -25,7 +25,8 @@ import reference
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("drsl", "losses", "losses_degenerate", "pairwise", "rank_sort", "redistribute", "scores",
          "scores_errors", "scores_fuzz", "oracle", "properties", "degenerate", "extremes", "fuzz",
-         "layouts", "gradients", "metrics", "module")  # fmt: skip
+         "layouts", "gradients", "metrics", "metrics_call", "metrics_fuzz", "module",
+         "errors", "fuzz_parameters", "numerics", "mutants")  # fmt: skip
 
 
 KINDS = ("native", "reference")
@@ -50,9 +51,9 @@ def results(folder):
     return found
 
 
-def prepare(folder, kind):
+def prepare(folder, kind, sanitized):
     """The sources in `folder`, built; the mutants. What was found for other sources is set aside."""
-    switches = rebuild.build(folder) if kind == "native" else rebuild.copy(folder)
+    switches = rebuild.build(folder, sanitized) if kind == "native" else rebuild.copy(folder)
     mutants = [vars(m) | {"switch": switches(m)} for m in every_mutant()]
     mutants = [m for m in mutants if kind_of(m["path"]) == kind]
     new, kept = json.dumps(mutants), folder / "mutants.json"
@@ -62,7 +63,7 @@ def prepare(folder, kind):
         for name in ("results.jsonl", "survey.jsonl"):
             if (folder / name).exists():
                 (folder / name).replace(folder / f"{name}.old")
-    kept.write_text(new)
+    rebuild.replace(kept, new.encode())
     return mutants
 
 
@@ -88,7 +89,7 @@ def run(options):
 
 def run_kind(options, kind):
     folder = options.folder.resolve() / kind
-    mutants = prepare(folder, kind)
+    mutants = prepare(folder, kind, options.sanitized)
     numbers = choose(mutants, options, results(options.folder))
     if not numbers:
         return
@@ -97,13 +98,17 @@ def run_kind(options, kind):
         "DRSL_MUTATE_FOLDER": str(folder),
         "DRSL_MUTATE_NUMBERS": json.dumps(numbers),
         "DRSL_MUTATE_JOBS": str(options.jobs),
+        "DRSL_MUTATE_BUDGET": str(options.budget),
         "DRSL_CASES_EACH": str(options.cases),
         "OMP_WAIT_POLICY": "passive",
         "PYTHONPATH": os.pathsep.join(map(str, [folder, Path(__file__).parent, ROOT / "tools"])),
     }
-    tests = [f"tests/test_{name}.py" for name in TESTS]
+    if options.sanitized:
+        environment |= rebuild.sanitizer()
+    tests = [f"tests/test_{name}.py" for name in options.tests.split(",")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "few_tests", "-p", "plugin",
-               "-p", "no:cacheprovider", "-m", "not slow", "--no-header", "--no-summary", *tests]  # fmt: skip
+               "-p", "no:cacheprovider", "-p", "no:faulthandler", "-m", "not slow",
+               "--no-header", "--no-summary", *tests]  # fmt: skip
     done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(
@@ -147,7 +152,19 @@ def main():
     parser.add_argument(
         "--again", default="", help="results to find again, such as survived,timeout"
     )
+    parser.add_argument("--tests", default=",".join(TESTS), help="of these files: drsl,losses,…")
     parser.add_argument("--cases", type=int, default=12, help="of each test function, at most")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        default=60,
+        help="seconds for the tests of a mutant that none notices",
+    )
+    parser.add_argument(
+        "--sanitized",
+        action="store_true",
+        help="C++ under AddressSanitizer; in a folder of its own",
+    )
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     sys.exit({"list": show, "run": run, "report": report}[options.command](options))

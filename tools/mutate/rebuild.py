@@ -20,25 +20,35 @@ extern "C" __attribute__((visibility("default"))) int drsl_mutant = 0;
 extern "C" __attribute__((visibility("default"))) unsigned char drsl_mutants_reached[%d] = {};
 """
 # One instruction set, quick to compile; the symbols above stay visible.
+PLAIN = ["-O1"]
+# As tools/build_cpu.py does for `make cpu-sanitized`: an element that is not there ends the process.
+SANITIZED = ["-O0", "-fsanitize=address,bounds-strict", "-D_GLIBCXX_ASSERTIONS"]
 CHANGED_FLAGS = {
-    '"-O3"': '"-O1", "-w", "-DDRSL_NO_CLONES", "-march=native", "-ftemplate-backtrace-limit=0", '
+    '"-O3"': '%s, "-w", "-DDRSL_NO_CLONES", "-march=native", "-ftemplate-backtrace-limit=0", '
     '"-include", str(ROOT / "switches.h")',
     '"-Wall", "-Wextra", ': "",
     ', "-Wl,--version-script=csrc/exports.map"': "",
 }
 
 
-def build(folder):
+def build(folder, sanitized=False):
     """The project with all mutants in `folder`, built. Gives a function: is this mutant a switch?"""
     kept, built = folder / "not_switches.json", folder / "built"
     left_out = {}
     if kept.exists():
         left_out = {(path, line): level for path, line, level in json.loads(kept.read_text())}
+    failing = []
     while True:
-        text = lay_out(folder, left_out)  # compiling costs minutes: not for the same text again
+        text = lay_out(
+            folder, left_out, SANITIZED if sanitized else PLAIN
+        )  # compiling costs minutes: not for the same text again
         if built.exists() and built.read_text() == text:
             return partial(is_switch, left_out=left_out)
-        places = where_it_fails(folder)
+        everything = sorted((folder / "csrc/cpu").glob("*.cpp"))
+        checked = failing or everything
+        places, failing = where_it_fails(folder, checked)
+        if not places and checked != everything:
+            continue  # those that failed before do not: now all of them
         if not places:
             compile_all(folder)
             built.write_text(text)
@@ -72,7 +82,7 @@ def copy_files(folder, but=()):
             replace(folder / name, (ROOT / name).read_bytes())
 
 
-def lay_out(folder, left_out):
+def lay_out(folder, left_out, flags):
     """Writes the sources with switches; a word that changes when they do."""
     new = {str(path.relative_to(ROOT)): (text, len(some))
            for path, text, some in rewritten(ROOT, left_out)}  # fmt: skip
@@ -86,7 +96,7 @@ def lay_out(folder, left_out):
     for was, now in CHANGED_FLAGS.items():
         if was not in setup:
             sys.exit(f"setup.py has no {was} any more: mend tools/mutate/rebuild.py.")
-        setup = setup.replace(was, now)
+        setup = setup.replace(was, now.replace("%s", json.dumps(flags)[1:-1]))
     replace(folder / "setup.py", setup.encode())
     native = sorted(path for path in (folder / "csrc").rglob("*") if path.is_file())
     parts = [setup.encode(), *(path.read_bytes() for path in native)]
@@ -109,14 +119,28 @@ def compile_all(folder):
         sys.exit(f"The library with mutants was not built: see {folder / 'build.log'}.")
 
 
-def where_it_fails(folder):
-    """The lines in which the compiler, asked for no code, finds errors."""
+def sanitizer():
+    """What a process that loads a sanitized library wants in its environment (see the Makefile)."""
+    names = "libasan.so", "libstdc++.so"
+    compiler = os.environ.get("CXX", "c++")
+    found = [
+        subprocess.run(
+            [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in names
+    ]
+    options = "detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096"
+    return {"LD_PRELOAD": " ".join(found), "ASAN_OPTIONS": options}
+
+
+def where_it_fails(folder, sources):
+    """The lines in which the compiler, asked for no code, finds errors; the sources that have any."""
     include = Path(importlib.util.find_spec("torch").origin).parent / "include"
     command = [os.environ.get("CXX", "c++"), "-fsyntax-only", "-std=c++20", "-Werror=vla", "-fopenmp-simd",
                "-DDRSL_NO_CLONES", "-DTORCH_TARGET_VERSION=0x020a000000000000", "-I", "csrc", "-isystem",
                include, "-include", "switches.h", "-ftemplate-backtrace-limit=0"]  # fmt: skip
-    places, log = set(), ""
-    for source in sorted(folder.glob("csrc/cpu/*.cpp")):
+    places, failing, log = set(), [], ""
+    for source in sources:
         done = subprocess.run(
             [*command, source.relative_to(folder)], cwd=folder, capture_output=True, text=True
         )
@@ -127,8 +151,9 @@ def where_it_fails(folder):
                 f"{source} does not compile, and not because of a mutant:\n{done.stderr[-3000:]}"
             )
         places |= found
+        failing += [source] if found else []
     (folder / "build.log").write_text(log)
-    return places
+    return places, failing
 
 
 def where_it_failed(log):
