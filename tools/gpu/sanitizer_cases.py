@@ -57,7 +57,7 @@ def evaluate(queries, entries, dim, identities, dtype, repeat, device):
     def side(count):
         rows = torch.randn(count, dim, generator=generator)
         rows = rows[torch.arange(count) % 7] if repeat else rows
-        numbers = (torch.arange(count) % n for n in (identities, 7))  # identities have several cameras
+        numbers = (torch.arange(count) % n for n in (identities, 7))  # and several cameras each
         return (t.to(device) for t in (rows.to(dtype), *numbers))
 
     return metrics.evaluate(*side(queries), *side(entries)).ap
