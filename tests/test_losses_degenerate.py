@@ -84,6 +84,23 @@ def test_without_a_positive_only_fidi_sees_a_bad_row(name, bad, backend, device)
     assert bad or not (loss.any() or grad.any())
 
 
+# --------------------------------------------------------------------------- nothing there
+
+
+@BACKENDS
+@EVERY
+@pytest.mark.parametrize("queries, entries", [(4, 0), (0, 4), (0, 0)])
+def test_sets_without_queries_or_entries_cost_nothing(name, queries, entries, backend, device):
+    x, gallery = rows(2, queries, 3, device=device), rows(2, entries, 3, device=device)
+    labels = [torch.zeros(n, dtype=torch.long, device=device) for n in (queries, entries)]
+    loss, *grads = loss_and_grads(
+        name, x, labels[0], gallery, labels[1], reduction="none", backend=backend
+    )
+    assert loss.shape == (2, queries) and not loss.any()
+    assert [g.shape for g in grads] == [x.shape, gallery.shape]
+    assert not any(g.any() for g in grads)
+
+
 # --------------------------------------------------------------------------- ties and hinge
 
 

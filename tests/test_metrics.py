@@ -77,6 +77,17 @@ def test_ids_of_junk_and_distractors_are_the_callers(backend):
         assert check(p, backend, **options).mAP != before.mAP
 
 
+@BACKENDS
+@pytest.mark.parametrize("entries", [1, 2, 70])
+def test_the_only_match_may_be_the_last_of_all(entries, backend):
+    last = torch.arange(1, entries + 1) == entries
+    p = {"query": torch.zeros(1, 2), "query_ids": torch.tensor([1]), "query_cams": None,
+         "gallery": torch.arange(1.0, entries + 1)[:, None].expand(-1, 2).contiguous(),
+         "gallery_ids": torch.where(last, 1, 2), "gallery_cams": None}  # fmt: skip
+    got = check(p, backend)
+    assert got.first_match.tolist() == [entries] and got.ap.tolist() == [1 / entries]
+
+
 def test_features_of_two_types_are_promoted():
     p = problem(seed=4)
     p["gallery"] = p["gallery"].double() + 1e-9

@@ -163,6 +163,18 @@ def test_float32_keeps_near_pairs(ratio, pairwise, device):
     assert error.max() <= 1e-3, error.max()
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_near_pairs_of_sets_are_those_of_each_set(own, pairwise, device):
+    rng = np.random.default_rng(3)
+    base = rng.standard_normal((3, 4, 5))
+    r = np.concatenate([base, base + 1e-3 * rng.standard_normal(base.shape)], axis=1)
+    x = r if own else base - 1e-3  # each has one or two near it
+    distance, cosine = pairwise(*(torch.as_tensor(rows).to(device) for rows in [x, r][: 2 - own]))
+    wanted = oracle_pairs(x, None if own else r, "float64")
+    np.testing.assert_allclose(distance.cpu(), wanted[0], rtol=DISTANCE[F64], atol=0)
+    np.testing.assert_allclose(1 - cosine.cpu(), 1 - wanted[1], rtol=0, atol=COSINE[F64])
+
+
 def test_an_overflowing_distance_is_not_finite_and_others_are(pairwise, device):
     top = 3e38
     x = torch.tensor([[top, 0.0], [-top, 0.0], [1.0, 0.0], [0.0, 2.0]], dtype=F32, device=device)
