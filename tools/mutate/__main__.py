@@ -25,8 +25,8 @@ import reference
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ("drsl", "losses", "losses_degenerate", "pairwise", "rank_sort", "redistribute", "scores",
          "scores_errors", "scores_fuzz", "oracle", "properties", "degenerate", "extremes", "fuzz",
-         "layouts", "gradients", "metrics", "metrics_call", "metrics_fuzz", "module",
-         "errors", "fuzz_parameters", "numerics", "mutants")  # fmt: skip
+         "layouts", "gradients", "reference_blocks", "metrics", "metrics_call", "metrics_fuzz",
+         "module", "errors", "fuzz_parameters", "numerics", "mutants")  # fmt: skip
 
 
 KINDS = ("native", "reference")
