@@ -43,9 +43,8 @@ def match_places(
         given_up = []
         for block, scores in tiles.all(turns):
             write(block, scores)
-            given_up.append(
-                block[scores[2] < 0]
-            )  # waits for the block, while the next is under way
+            # waits for the block, while the next is under way
+            given_up.append(block[scores[2] < 0])
             done += len(block) - len(given_up[-1])
             if done < total:
                 report(done, total)

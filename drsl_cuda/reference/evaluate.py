@@ -39,7 +39,10 @@ def match_places(
     never = torch.isin(query_ids, torch.tensor(distractors, dtype=torch.int64, device=device))
     if distances is None:
         unit = _unit(query, gallery)
-        distances = lambda rows: _distances(query[rows], gallery, unit)  # noqa: E731
+
+        def distances(rows):
+            return _distances(query[rows], gallery, unit)
+
     size = max(1, BLOCK_BYTES // (8 * entries))
     for start in range(0, total, size):
         rows = slice(start, min(start + size, total))
