@@ -56,6 +56,32 @@ def test_half_precision_features_are_taken_as_they_are(name, dtype):
     check(placed(NAMES[name](), dtype))
 
 
+@pytest.fixture
+def measured_only(monkeypatch):
+    """However many distances it takes, no query waits for whole rows of products; by one thread."""
+    monkeypatch.setattr(_retrieval, "LIMIT", 1e6)
+    monkeypatch.setattr(_retrieval, "Rows", None)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_more_near_ties_than_a_tile_lists(measured_only):
+    """Over 65,536, which is when they are settled, of rows so long that half of them are read at once."""
+    p = problem(500, 400, 1000, seed=5)
+    p["gallery"] = p["gallery"][:20].repeat(20, 1)  # whatever matches ties with 19 others
+    check(p)
+
+
+def test_more_matches_than_a_tile_counts(measured_only):
+    """300 queries × 4,000 matches: a tile takes fewer queries."""
+    p = problem(300, 5000, 3, seed=6, identities=1, spread=3.0)
+    p["query_ids"] = torch.ones_like(p["query_ids"])
+    p["gallery_ids"] = (torch.arange(5000) % 5 > 0).long()
+    check(p | {"query_cams": None, "gallery_cams": None})
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_random_problems(seed):
     r = np.random.default_rng(seed)

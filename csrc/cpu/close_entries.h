@@ -21,7 +21,7 @@ struct Matches {
   const double* value;  // d², ascending, equal ones by column
 };
 
-// Where it happens.
+// What is known of a row of a tile.
 template <class T>
 struct RowOfTile {
   int64_t query, first;      // first: column of the tile's first entry
@@ -30,6 +30,8 @@ struct RowOfTile {
   double smallest, largest;  // |r|² of the tile's entries
 };
 
+// Entries of one query, at places counted from the tile's first. moved[p] += those that are before match p,
+// less those that are before the one in front of it.
 template <class T, class E>
 class CloseEntries {
  public:
@@ -37,7 +39,6 @@ class CloseEntries {
   CloseEntries(const Retrieval<T, E>& all, const Matches& matches)
       : all_(all),
         all_matches_(matches),
-        x_(size_t(all.dim)),
         rough_(size_t(all.width)),
         exact_(size_t(all.width)),
         slot_(size_t(all.width)),
@@ -45,25 +46,23 @@ class CloseEntries {
     wanted_.reserve(size_t(all.width));
   }
 
-  // moved[p] += entries that are before match p, less those that are before the one in front of it.
-  // Returns the distances that this took; if that is more than `most` (−1: any number), moved means
-  // nothing.
-  int64_t settle(const RowOfTile<T>& row, Close* close, int64_t count, int64_t most,
-                 int64_t* moved) {
-    row_ = &row;
-    close_ = close;
-    count_ = count;
-    moved_ = moved;
+  // By what is known without reading a row of features. Those that are left come first: their number.
+  int64_t sift(const RowOfTile<T>& row, Close* close, int64_t count, int32_t* moved) {
+    begin(row.query, row.first, close, count, moved);
+    if (all_.on_grid)
+      by_value(row);
+    else
+      by_own_length(row);
+    return count_;
+  }
+
+  // By distances. Returns how many this took; if that is more than `most` (−1: any number), moved
+  // means nothing.
+  int64_t settle(int64_t query, int64_t first, Close* close, int64_t count, int64_t most,
+                 int32_t* moved) {
+    begin(query, first, close, count, moved);
     most_ = most;
     measured_ = 0;
-    const int64_t first = all_matches_.offset[row.query];
-    value_ = all_matches_.value + first;
-    column_ = all_matches_.column + first;
-    if (all_.on_grid) {
-      by_value();
-      return 0;
-    }
-    by_own_length();
     if constexpr (std::is_same_v<T, float> && std::is_same_v<E, float>)
       if (all_.scale == 1) by_rough_distance();
     by_distance();
@@ -71,6 +70,16 @@ class CloseEntries {
   }
 
  private:
+  void begin(int64_t query, int64_t first, Close* close, int64_t count, int32_t* moved) {
+    query_ = query;
+    first_ = first;
+    close_ = close;
+    count_ = count;
+    moved_ = moved;
+    value_ = all_matches_.value + all_matches_.offset[query];
+    column_ = all_matches_.column + all_matches_.offset[query];
+  }
+
   // Not counted yet for the matches that it is close to. It is before those from `place` on.
   void put(const Close& close, int64_t place) {
     ++moved_[place];
@@ -80,7 +89,7 @@ class CloseEntries {
     const double *const from = value_ + close.apart, *const to = value_ + close.behind;
     const double* const tied = std::lower_bound(from, to, value);
     const double* const after = std::upper_bound(tied, to, value);
-    const auto column = int32_t(row_->first + close.entry);
+    const auto column = int32_t(first_ + close.entry);
     put(close,
         std::lower_bound(column_ + (tied - value_), column_ + (after - value_), column) - column_);
   }
@@ -106,19 +115,20 @@ class CloseEntries {
   }
 
   // On a grid products are exact, and so is what they say.
-  void by_value() {
-    const double unit = all_.scale * all_.scale, own2 = all_.x_norm2[row_->query];
+  void by_value(const RowOfTile<T>& row) {
+    const double unit = all_.scale * all_.scale, own2 = all_.x_norm2[query_];
     for (int64_t i = 0; i < count_; ++i)
-      put(close_[i], (double(row_->values[close_[i].entry]) + own2) / unit);
+      put(close_[i], (double(row.values[close_[i].entry]) + own2) / unit);
+    count_ = 0;
   }
 
   // The bound for the entry's own length, where some are far below the largest of the tile.
-  void by_own_length() {
-    const RoundingBound& bound = row_->bound;
-    if (bound.off(row_->smallest) > 0.5 * bound.off(row_->largest)) return;
-    const double unit = all_.scale * all_.scale, own2 = all_.x_norm2[row_->query];
+  void by_own_length(const RowOfTile<T>& row) {
+    const RoundingBound& bound = row.bound;
+    if (bound.off(row.smallest) > 0.5 * bound.off(row.largest)) return;
+    const double unit = all_.scale * all_.scale, own2 = all_.x_norm2[query_];
     narrow([&](int32_t k) -> Interval {
-      const double off = bound.off(all_.norm2[row_->first + k]), v = double(row_->values[k]) + own2;
+      const double off = bound.off(all_.norm2[first_ + k]), v = double(row.values[k]) + own2;
       return {(v - off) / unit, (v + off) / unit};
     });
   }
@@ -137,8 +147,7 @@ class CloseEntries {
 
   void by_distance() {
     if (!note_rows()) return;
-    std::copy_n(x(), all_.dim, x_.begin());
-    distances(x_.data(), rows(), wanted_, all_.dim, exact_.data());
+    distances(x(), rows(), wanted_, all_.dim, exact_.data());
     for (int64_t i = 0; i < count_; ++i) put(close_[i], exact_[size_t(slot(close_[i].entry))]);
   }
 
@@ -147,7 +156,7 @@ class CloseEntries {
     wanted_.clear();
     ++turn_;
     for (int64_t i = 0; i < count_; ++i) {
-      const auto row = size_t(all_.first_equal[row_->first + close_[i].entry]);
+      const auto row = size_t(all_.first_equal[first_ + close_[i].entry]);
       if (noted_[row] == turn_) continue;
       noted_[row] = turn_;
       slot_[row] = int32_t(wanted_.size());
@@ -158,19 +167,18 @@ class CloseEntries {
     count_ = 0;
     return false;
   }
-  int32_t slot(int32_t k) const { return slot_[size_t(all_.first_equal[row_->first + k])]; }
-  const E* x() const { return all_.x + row_->query * all_.dim; }
-  const E* rows() const { return all_.gallery + row_->first * all_.dim; }
+  int32_t slot(int32_t k) const { return slot_[size_t(all_.first_equal[first_ + k])]; }
+  const E* x() const { return all_.x + query_ * all_.dim; }
+  const E* rows() const { return all_.gallery + first_ * all_.dim; }
 
   const Retrieval<T, E>& all_;
   const Matches all_matches_;
-  const RowOfTile<T>* row_ = nullptr;
+  int64_t query_ = 0, first_ = 0;
   Close* close_ = nullptr;
   int64_t count_ = 0, most_ = 0, measured_ = 0;
-  int64_t* moved_ = nullptr;
+  int32_t* moved_ = nullptr;
   const double* value_ = nullptr;  // the query's matches
   const int32_t* column_ = nullptr;
-  std::vector<double> x_;      // the query
   std::vector<float> rough_;   // distances from wanted_
   std::vector<double> exact_;  // likewise
   std::vector<int32_t> wanted_;

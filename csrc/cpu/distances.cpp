@@ -11,7 +11,7 @@ namespace {
 // Rows lie anywhere: while one is read the next is fetched, or the loop would wait for memory most of
 // its time. 16 sums, in a plain loop: the compiler widens 16 floats at once well, and eight badly.
 template <class E>
-DRSL_INLINE void write_distances(const double* x, const E* rows, const std::vector<int32_t>& which,
+DRSL_INLINE void write_distances(const E* x, const E* rows, const std::vector<int32_t>& which,
                                  int64_t dim, double* out) {
   constexpr int kSums = 16;
   for (size_t i = 0; i < which.size(); ++i) {
@@ -23,11 +23,14 @@ DRSL_INLINE void write_distances(const double* x, const E* rows, const std::vect
       __builtin_prefetch(next + k);
 #pragma omp simd
       for (int j = 0; j < kSums; ++j) {
-        const double e = x[k + j] - double(r[k + j]);
+        const double e = double(x[k + j]) - double(r[k + j]);
         sums[j] += e * e;
       }
     }
-    for (int j = 0; k < dim; ++k, ++j) sums[j] += (x[k] - double(r[k])) * (x[k] - double(r[k]));
+    for (int j = 0; k < dim; ++k, ++j) {
+      const double e = double(x[k]) - double(r[k]);
+      sums[j] += e * e;
+    }
     for (int half = kSums / 2; half; half /= 2)
       for (int j = 0; j < half; ++j) sums[j] += sums[j + half];
     out[i] = sums[0];
@@ -36,7 +39,7 @@ DRSL_INLINE void write_distances(const double* x, const E* rows, const std::vect
 
 }  // namespace
 
-DRSL_CLONES void distances(const double* x, const float* rows, const std::vector<int32_t>& which,
+DRSL_CLONES void distances(const float* x, const float* rows, const std::vector<int32_t>& which,
                            int64_t dim, double* out) {
   write_distances(x, rows, which, dim, out);
 }

@@ -5,8 +5,8 @@
 
 namespace drsl {
 
-// In double, x in double already.
-void distances(const double* x, const float* rows, const std::vector<int32_t>& which, int64_t dim,
+// In double.
+void distances(const float* x, const float* rows, const std::vector<int32_t>& which, int64_t dim,
                double* out);
 void distances(const double* x, const double* rows, const std::vector<int32_t>& which, int64_t dim,
                double* out);

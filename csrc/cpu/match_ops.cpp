@@ -100,7 +100,7 @@ std::tuple<Tensor, Tensor, Tensor> scores_from(int64_t B, int64_t G, const F& f)
   const auto no_memory = [] { STD_TORCH_CHECK(false, "drsl: no memory for what threads work in"); };
   std::vector<Scores> scores;
   try {
-    scores.assign(size_t(B), scores_of(nullptr, 0));
+    scores.assign(size_t(B), scores_by([](int64_t) { return 0; }, 0));
     if (B > 0 && G > 0) f(scores.data());
   } catch (const std::bad_alloc&) {
     no_memory();

@@ -26,7 +26,6 @@ class Row {
         padded_((rows.entries + kRowChunk - 1) / kRowChunk * kRowChunk),
         lower_(size_t(padded_)),
         upper_(size_t(padded_)),
-        x_(size_t(rows.dim)),
         value_(size_t(rows.entries)),
         measured_(size_t(rows.entries)),
         known_(size_t(rows.entries), -1) {
@@ -169,8 +168,7 @@ class Row {
     wanted_.clear();
     for (const Match& match : ordered_) want(match.place.column);
     for (const int32_t k : close_) want(k);
-    std::copy_n(all_.x + q_ * all_.dim, all_.dim, x_.begin());
-    distances(x_.data(), all_.gallery, wanted_, all_.dim, measured_.data());
+    distances(all_.x + q_ * all_.dim, all_.gallery, wanted_, all_.dim, measured_.data());
     for (size_t i = 0; i < wanted_.size(); ++i) value_[size_t(wanted_[i])] = measured_[i];
   }
   void want(int32_t k) {
@@ -186,7 +184,6 @@ class Row {
   const int64_t padded_;
   int64_t q_ = 0;
   std::vector<double> lower_, upper_, match_lower_, match_upper_;
-  std::vector<double> x_;                 // the query
   std::vector<double> value_, measured_;  // d² of the query with an entry, if
   std::vector<int64_t> known_;            // it is this query's
   std::vector<int32_t> matches_, junk_, close_, wanted_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/close_entries.h"
+#include "cpu/close_list.h"
 #include "cpu/parallel.h"
 #include "cpu/product.h"
 #include "cpu/rounding_bound.h"
@@ -29,15 +30,20 @@ void add(I& to, I value) {
 
 // What is known of all queries.
 struct Counts {
-  std::vector<int64_t> before;    // for each match the entries before it that are none
+  std::vector<int32_t> before;    // for each match the entries before it that are none
   std::vector<int64_t> measured;  // [queries] distances from differences
 };
+
+// Bytes of rows that are read again and again: half of a second-level cache.
+constexpr int64_t kCachedBytes = 3 << 18;
+// Matches of a tile's queries, at most: fewer queries where they have many.
+constexpr int64_t kCounted = 1 << 20;
 
 // One thread's workspace, and a tile's way through it.
 template <class T, class E>
 class TileOfThread {
  public:
-  // Nothing is allocated later, while threads run.
+  // most: matches of a query. Nothing is allocated later, while threads run.
   TileOfThread(const Retrieval<T, E>& all, const Matches& matches, int64_t most, Counts& counts)
       : all_(all),
         matches_(matches),
@@ -45,28 +51,53 @@ class TileOfThread {
         gram_(size_t(all.parts * all.height * all.width)),
         norm2_(whole_chunks(all.width)),
         values_(whole_chunks(all.width)),
-        close_(whole_chunks(all.width)),
         found_(whole_chunks(all.width)),
+        first_bucket_(size_t(most)),
+        last_bucket_(size_t(most)),
         low_(size_t(most)),
         high_(size_t(most)),
-        before_(size_t(most)),
-        moved_(size_t(most) + 1),
+        before_(size_t(all.height * most)),
+        moved_(size_t(all.height * (most + 1))),
+        list_(all.height, int64_t(whole_chunks(all.width))),
         closes_(all, matches) {}
 
   void run(int64_t from, int64_t to, int64_t first) {
     bool any = false;
     for (int64_t q = from; q < to; ++q) any = any || wanted(q);
     if (!any) return;
+    if (from != from_) begin(from, to);
     first_ = first;
     entries_ = std::min(all_.width, all_.entries - first);
     set_lengths();
     apart_ = (to - from) * entries_;
     multiply(from, to);
-    for (int64_t q = from; q < to; ++q)
+    for (int64_t q = from; q < to; ++q) {
       if (wanted(q)) count(q, gram_.data() + (q - from) * entries_);
+      if (list_.is_full()) settle();
+    }
+    settle();
+  }
+
+  // Hands over what was counted for the queries of the last tiles.
+  void end() {
+    for (int64_t q = from_; q < to_; ++q) {
+      const int64_t offset = matches_.offset[q], n = matches_.offset[q + 1] - offset;
+      int32_t sum = 0;
+      for (int64_t p = 0; p < n; ++p)
+        add(counts_.before[size_t(offset + p)], before(q)[p] + (sum += moved(q)[p]));
+    }
   }
 
  private:
+  // Tiles of other queries than the last.
+  void begin(int64_t from, int64_t to) {
+    end();
+    from_ = from;
+    to_ = to;
+    std::fill(before_.begin(), before_.end(), 0);
+    std::fill(moved_.begin(), moved_.end(), 0);
+  }
+
   // Has matches, and has not been given up.
   bool wanted(int64_t q) const {
     const int64_t measured =
@@ -108,19 +139,33 @@ class TileOfThread {
     const auto whole = int64_t(whole_chunks(entries_));
     write_values(
         TileValues<T>{entries_, whole, gram, all_.parts, apart_, norm2_.data(), values_.data()});
-    std::fill_n(before_.begin(), n, int64_t(0));
-    const int64_t close =
-        count_before(TileCounts<T>{whole, values_.data(), n, low_.data(), high_.data(),
-                                   before_.data(), close_.data(), found_.data(), &buckets_});
-    std::fill_n(moved_.begin(), n + 1, int64_t(0));
-    if (close) {
-      const RowOfTile<T> row{q, first_, values_.data(), bound, smallest_, largest_};
-      add(counts_.measured[size_t(q)],
-          closes_.settle(row, close_.data(), close, all_.limit, moved_.data()));
-    }
-    int64_t moved = 0;
-    for (int64_t p = 0; p < n; ++p)
-      add(counts_.before[size_t(offset + p)], before_[size_t(p)] + (moved += moved_[size_t(p)]));
+    int64_t close = count_before(
+        TileCounts<T>{whole, values_.data(), n, low_.data(), high_.data(), before(q), list_.room(),
+                      found_.data(), first_bucket_.data(), last_bucket_.data(), &buckets_});
+    if (close)
+      close = closes_.sift({q, first_, values_.data(), bound, smallest_, largest_}, list_.room(),
+                           close, moved(q));
+    list_.add(q, close);
+  }
+
+  // What is in the list.
+  void settle() {
+    list_.by_rows(kCachedBytes / int64_t(sizeof(E)) / all_.dim,
+                  [&](int64_t q, Close* close, int64_t count) {
+                    if (wanted(q))
+                      add(counts_.measured[size_t(q)],
+                          closes_.settle(q, first_, close, count, all_.limit, moved(q)));
+                  });
+    list_.clear();
+  }
+
+  // Of query q: for each match the entries before it, and for each and one more how close entries
+  // move it and all that follow.
+  int32_t* before(int64_t q) {
+    return before_.data() + (matches_.offset[q] - matches_.offset[from_]);
+  }
+  int32_t* moved(int64_t q) {
+    return moved_.data() + (matches_.offset[q] - matches_.offset[from_]) + (q - from_);
   }
 
   // Entries of the query's own identity are matches, or in no list: as far away as can be.
@@ -152,21 +197,21 @@ class TileOfThread {
   const Retrieval<T, E>& all_;
   const Matches matches_;
   Counts& counts_;
-  int64_t first_ = 0, entries_ = 0, apart_ = 0;
+  int64_t from_ = -1, to_ = -1, first_ = 0, entries_ = 0, apart_ = 0;
   double smallest_ = 0, largest_ = 0;  // |r|² of entries that are in a list
   std::vector<T> gram_, norm2_, values_;
-  std::vector<Close> close_;
-  std::vector<int32_t> found_;
+  std::vector<int32_t> found_, first_bucket_, last_bucket_;
   std::vector<T> low_, high_;
-  std::vector<int64_t> before_, moved_;
+  std::vector<int32_t> before_, moved_;  // a thread's share, until it comes to other queries
   Buckets buckets_;
+  CloseList list_;
   CloseEntries<T, E> closes_;
 };
 
 }  // namespace
 
 template <class T, class E>
-void match_tiles(const Retrieval<T, E>& all, Scores* out) {
+void match_tiles(Retrieval<T, E> all, Scores* out) {
   std::vector<int64_t> offset(size_t(all.queries) + 1);
   count_matches(all.identities, all.queries, offset.data());
   const auto total = size_t(offset.back());
@@ -178,8 +223,9 @@ void match_tiles(const Retrieval<T, E>& all, Scores* out) {
   int64_t most = 0;
   for (int64_t q = 0; q < all.queries; ++q)
     most = std::max(most, offset[size_t(q) + 1] - offset[size_t(q)]);
+  if (most > 0) all.height = std::clamp(kCounted / most, int64_t(1), all.height);
 
-  Counts counts{std::vector<int64_t>(total), std::vector<int64_t>(size_t(all.queries))};
+  Counts counts{std::vector<int32_t>(total), std::vector<int64_t>(size_t(all.queries))};
   const int64_t tiles = (all.entries + all.width - 1) / all.width,
                 bands = (all.queries + all.height - 1) / all.height;
   const int64_t tasks =
@@ -194,6 +240,7 @@ void match_tiles(const Retrieval<T, E>& all, Scores* out) {
       threads[size_t(t)].run(from, std::min(all.queries, from + all.height), i % tiles * all.width);
     }
   });
+  for (auto& thread : threads) thread.end();
 
   for (int64_t q = 0; q < all.queries; ++q) {
     const int64_t from = offset[size_t(q)], n = offset[size_t(q) + 1] - from;
@@ -202,7 +249,7 @@ void match_tiles(const Retrieval<T, E>& all, Scores* out) {
   }
 }
 
-template void match_tiles(const Retrieval<float, float>&, Scores*);
-template void match_tiles(const Retrieval<double, double>&, Scores*);
+template void match_tiles(Retrieval<float, float>, Scores*);
+template void match_tiles(Retrieval<double, double>, Scores*);
 
 }  // namespace drsl

@@ -31,7 +31,7 @@ struct Retrieval {
                                // within the tile
   Identities identities;
   int64_t parts;  // that a product is formed in: the fewer terms are added, the less it is off
-  int64_t height, width;  // of a tile
+  int64_t height, width;  // of a tile, at most
   int64_t limit;          // distances from differences that a query may take, −1: any number
 
   int64_t part() const { return (dim + parts - 1) / parts; }  // terms of the longest
@@ -40,6 +40,6 @@ struct Retrieval {
 // Of each query, into out[queries]. first = −1: more distances than the limit would be needed, and
 // nothing is known. It does not depend on the number of threads.
 template <class T, class E>
-void match_tiles(const Retrieval<T, E>& all, Scores* out);
+void match_tiles(Retrieval<T, E> all, Scores* out);
 
 }  // namespace drsl

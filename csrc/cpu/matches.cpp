@@ -17,10 +17,9 @@ void each_match(const Identities& all, int64_t q, const F& f) {
   }
 }
 
-template <class E>
 struct Measuring {  // a thread's workspace
   std::vector<int32_t> columns;
-  std::vector<double> x, values;
+  std::vector<double> values;
   std::vector<Place> places;
 };
 
@@ -41,23 +40,21 @@ void measure_matches(const Identities& identities, const E* x, const E* gallery,
   int64_t most = 0;
   for (int64_t q = 0; q < queries; ++q) most = std::max(most, offset[q + 1] - offset[q]);
   const int64_t tasks = task_count(offset[queries] * dim, 1 << 15);
-  std::vector<Measuring<E>> spaces{size_t(tasks)};
+  std::vector<Measuring> spaces{size_t(tasks)};
   for (auto& space : spaces) {  // nothing is allocated while threads run
     space.columns.reserve(size_t(most));
     space.places.reserve(size_t(most));
     space.values.resize(size_t(most));
-    space.x.resize(size_t(dim));
   }
   for_tasks(tasks, queries, 1, [&](int64_t t, int64_t first, int64_t last) {
-    Measuring<E>& space = spaces[size_t(t)];  // clang before 19 hands no structured binding on
+    Measuring& space = spaces[size_t(t)];  // clang before 19 hands no structured binding on
     auto& columns = space.columns;
     auto& places = space.places;
     for (int64_t q = first; q < last; ++q) {
       columns.clear();
       places.clear();
       each_match(identities, q, [&](int32_t k) { columns.push_back(k); });
-      std::copy_n(x + q * dim, dim, space.x.begin());
-      distances(space.x.data(), gallery, columns, dim, space.values.data());
+      distances(x + q * dim, gallery, columns, dim, space.values.data());
       for (size_t i = 0; i < columns.size(); ++i)
         places.push_back({in_order(space.values[i]), columns[i]});
       std::sort(places.begin(), places.end());

@@ -37,8 +37,9 @@ void measure_matches(const Identities& identities, const E* x, const E* gallery,
                      int64_t dim, const int64_t* offset, int32_t* column, double* value);
 
 // before: for each of n matches the entries before it that are none, ascending.
-inline Scores scores_of(const int64_t* before, int64_t n) {
-  return scores_by([=](int64_t i) { return before[i]; }, n);
+template <class I>
+Scores scores_of(const I* before, int64_t n) {
+  return scores_by([=](int64_t i) { return int64_t(before[i]); }, n);
 }
 
 }  // namespace drsl

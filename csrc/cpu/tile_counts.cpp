@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "cpu/simd.h"
 
@@ -93,7 +94,7 @@ DRSL_INLINE int64_t count_few(const TileCounts<T>& row) {
     }
   }
   for (int64_t p = 0; p < row.matches; ++p)
-    for (int lane = 0; lane < kLanes; ++lane) row.before[p] += int64_t(count[p][lane]);
+    for (int lane = 0; lane < kLanes; ++lane) row.before[p] += int32_t(count[p][lane]);
   return closes;
 }
 
@@ -118,23 +119,67 @@ struct Scale {
 
 constexpr uint32_t kFlag = uint32_t(1) << 31;  // sums are modulo this
 
+// The buckets of each match's interval, from first to last, and the flags of those that hold a bit of one.
 template <class T>
 DRSL_INLINE void flag(const TileCounts<T>& row, Scale<T> scale) {
   Buckets& buckets = *row.buckets;
-  std::fill(std::begin(buckets.count), std::end(buckets.count), 0u);
-  int32_t done = 0, first = scale(row.low[0]);
+  int32_t *const first = row.first, *const last = row.last;
+#pragma omp simd
   for (int64_t p = 0; p < row.matches; ++p) {
-    const int32_t last = std::min(scale(row.high[p]), Buckets::kCount),
-                  next = p + 1 < row.matches ? scale(row.low[p + 1]) : last + 1;
+    first[p] = scale(row.low[p]);
+    last[p] = std::min(scale(row.high[p]), Buckets::kCount);
+  }
+  std::fill(std::begin(buckets.count), std::end(buckets.count), 0u);
+  int32_t done = 0;
+  for (int64_t p = 0; p < row.matches; ++p) {
+    const int32_t next = p + 1 < row.matches ? first[p + 1] : last[p] + 1;
     // each bucket is written once: by the first match that reaches into it, and by the last
-    for (int32_t c = std::max(first, done); c <= last; ++c) {
+    for (int32_t c = std::max(first[p], done); c <= last[p]; ++c) {
       buckets.count[c] = kFlag;
       buckets.begin[c] = int32_t(p);
     }
-    for (int32_t c = first; c <= std::min(last, next - 1); ++c) buckets.end[c] = int32_t(p) + 1;
-    done = std::max(done, last + 1);
-    first = next;
+    for (int32_t c = first[p]; c <= std::min(last[p], next - 1); ++c)
+      buckets.end[c] = int32_t(p) + 1;
+    done = std::max(done, last[p] + 1);
   }
+}
+
+// Entries in flagged buckets: before some of the matches that reach into it, or close to one.
+template <class T>
+DRSL_INLINE int64_t look_again(const TileCounts<T>& row, Scale<T> scale, int64_t flagged) {
+  const Buckets& buckets = *row.buckets;
+  int32_t* const found = row.found;
+  int64_t closes = 0;
+  for (int64_t first = 0; first < flagged; first += kTileChunk) {
+    const int64_t count = std::min(kTileChunk, flagged - first);
+    // the first match that reaches into the entry's bucket, how many do, and how it stands to that one
+    int32_t match[kTileChunk], matches[kTileChunk], before[kTileChunk], close[kTileChunk];
+    std::fill(found + first + count, found + first + kTileChunk, found[first]);
+#pragma omp simd
+    for (int64_t i = 0; i < kTileChunk; ++i) {
+      const T value = row.values[found[first + i]];
+      const int32_t here = scale(value), p = buckets.begin[here];
+      match[i] = p;
+      matches[i] = buckets.end[here] - p;
+      before[i] = int32_t(value < row.low[p]);
+      close[i] = int32_t(value <= row.high[p]) & ~before[i];
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const int32_t k = found[first + i], p = match[i], end = p + matches[i];
+      if (matches[i] == 1) {  // most are like this; nothing to predict
+        row.before[p] += before[i];
+        row.close[closes] = {k, p, end};
+        closes += close[i];
+        continue;
+      }
+      const T value = row.values[k];
+      const auto apart = int32_t(std::lower_bound(row.high + p, row.high + end, value) - row.high);
+      const auto behind = int32_t(std::upper_bound(row.low + p, row.low + end, value) - row.low);
+      for (int32_t after = behind; after < end; ++after) ++row.before[after];
+      if (apart != behind) row.close[closes++] = {k, apart, behind};
+    }
+  }
+  return closes;
 }
 
 template <class T>
@@ -165,30 +210,9 @@ DRSL_INLINE int64_t count_many(const TileCounts<T>& row) {
   }
   // Buckets before that of low[p] are before match p.
   uint32_t sum = 0;
-  int32_t c = 0;
-  for (int64_t p = 0; p < row.matches; ++p) {
-    for (const int32_t here = scale(row.low[p]); c < here; ++c) sum += buckets.count[c];
-    row.before[p] += int64_t(sum & (kFlag - 1));
-  }
-  // In a flagged bucket: before some of the matches that reach into it, or close to one.
-  int64_t closes = 0;
-  for (int64_t i = 0; i < flagged; ++i) {
-    const T value = row.values[found[i]];
-    const int32_t here = scale(value), end = buckets.end[here];
-    int32_t p = buckets.begin[here];
-    if (end - p == 1) {  // most are like this; nothing to predict
-      const bool before = value < row.low[p], close = !before && value <= row.high[p];
-      row.before[p] += int64_t(before);
-      row.close[closes] = {found[i], p, end};
-      closes += int64_t(close);
-      continue;
-    }
-    p = int32_t(std::lower_bound(row.high + p, row.high + end, value) - row.high);
-    const auto next = int32_t(std::upper_bound(row.low + p, row.low + end, value) - row.low);
-    for (int32_t after = next; after < end; ++after) ++row.before[after];
-    if (p != next) row.close[closes++] = {found[i], p, next};
-  }
-  return closes;
+  for (uint32_t& count : buckets.count) count = std::exchange(sum, sum + (count & (kFlag - 1)));
+  for (int64_t p = 0; p < row.matches; ++p) row.before[p] += int32_t(buckets.count[row.first[p]]);
+  return look_again(row, scale, flagged);
 }
 
 }  // namespace

@@ -46,10 +46,12 @@ struct TileCounts {
   // An entry below low[i] is before match i, one above high[i] is behind it.
   int64_t matches;
   const T *low, *high;  // both ascending, low <= high
-  int64_t* before;      // [matches] + entries below low[i], those that are close to others too
+  int32_t* before;      // [matches] + entries below low[i], those that are close to others too
   Close* close;         // entries that are neither for some match, ascending; room for [padded]
-  int32_t* found;       // [padded] workspace
-  Buckets* buckets;     // likewise
+  // workspaces
+  int32_t* found;         // [padded]
+  int32_t *first, *last;  // [matches] buckets of a match's interval
+  Buckets* buckets;
 };
 
 // The number of close entries.
