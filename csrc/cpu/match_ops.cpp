@@ -13,21 +13,13 @@
 #include "cpu/match_rows.h"
 #include "cpu/match_tiles.h"
 #include "cpu/matches.h"
-#include "engine/tensors.h"
+#include "engine/arguments.h"
 
 namespace drsl {
 namespace {
 
 constexpr auto kFloat = ScalarType::Float, kDouble = ScalarType::Double, kInt = ScalarType::Int,
                kLong = ScalarType::Long;
-
-// A contiguous tensor of the type and shape that is wanted.
-Tensor checked(const char* name, const Tensor& t, ScalarType type, std::vector<int64_t> shape) {
-  bool fits = t.is_cpu() && t.scalar_type() == type && t.dim() == int64_t(shape.size());
-  for (size_t i = 0; fits && i < shape.size(); ++i) fits = t.size(int64_t(i)) == shape[i];
-  STD_TORCH_CHECK(fits, "drsl: ", name, " does not fit x and gallery in device, dtype or shape");
-  return contiguous(name, t);
-}
 
 template <class T>
 const T* data(const Tensor& t) {
@@ -71,18 +63,18 @@ struct IdentityTensors {
 
   IdentityTensors(const Tensor& by_identity, const Tensor& begin, const Tensor& end,
                   const std::optional<Tensor>& x_camera, const std::optional<Tensor>& camera,
-                  const Tensor& norm2, int64_t B, int64_t G)
-      : by_identity(checked("by_identity", by_identity, kInt, {G})),
-        begin(checked("begin", begin, kLong, {B})),
-        end(checked("end", end, kLong, {B})),
-        norm2(checked("gallery_norm2", norm2, kDouble, {G})) {
+                  const Tensor& norm2, const Tensor& x, int64_t G)
+      : by_identity(checked("by_identity", by_identity, x, kInt, {G})),
+        begin(checked("begin", begin, x, kLong, {x.size(0)})),
+        end(checked("end", end, x, kLong, {x.size(0)})),
+        norm2(checked("gallery_norm2", norm2, x, kDouble, {G})) {
     check_range<int32_t>("by_identity", this->by_identity, 0, G - 1);
     check_range<int64_t>("begin", this->begin, 0, G);
     check_range<int64_t>("end", this->end, 0, G);
     STD_TORCH_CHECK(bool(x_camera) == bool(camera), "drsl: cameras: both or none");
     if (!camera) return;
-    this->x_camera = checked("x_camera", *x_camera, kLong, {B});
-    this->camera = checked("gallery_camera", *camera, kLong, {G});
+    this->x_camera = checked("x_camera", *x_camera, x, kLong, {x.size(0)});
+    this->camera = checked("gallery_camera", *camera, x, kLong, {G});
   }
   Identities view() const {
     return {data<int32_t>(by_identity),
@@ -137,15 +129,15 @@ std::tuple<Tensor, Tensor, Tensor> match_tiles_op(
   parts = (D - 1) / ((D - 1) / parts + 1) + 1;  // none is empty
   height = std::min(height, std::max<int64_t>(B, 1));
   width = std::min(width, std::max<int64_t>(G, 1));
-  x = checked("x", x, type, {B, D});
-  gallery = checked("gallery", gallery, type, {G, D});
-  x_operand = checked("x_operand", x_operand, type, {B, D});
-  operand = checked("gallery_operand", operand, type, {G, D});
-  x_norm2 = checked("x_norm2", x_norm2, kDouble, {B});
-  first_equal = checked("first_equal", first_equal, kInt, {G});
+  x = contiguous("x", x);
+  gallery = checked("gallery", gallery, x, type, {G, D});
+  x_operand = checked("x_operand", x_operand, x, type, {B, D});
+  operand = checked("gallery_operand", operand, x, type, {G, D});
+  x_norm2 = checked("x_norm2", x_norm2, x, kDouble, {B});
+  first_equal = checked("first_equal", first_equal, x, kInt, {G});
   check_first_equal(first_equal, width);
   const IdentityTensors identities(by_identity, begin, end, x_camera, gallery_camera, gallery_norm2,
-                                   B, G);
+                                   x, G);
   return scores_from(B, G, [&](Scores* scores) {
     by_type(x, [&](auto feature) {
       using E = decltype(feature);
@@ -164,14 +156,14 @@ std::tuple<Tensor, Tensor, Tensor> match_rows_op(
     std::optional<Tensor> gallery_camera, bool on_grid) {
   check_features(x, gallery);
   const int64_t B = x.size(0), D = x.size(1), G = gallery.size(0);
-  gram = checked("gram", gram, kDouble, {B, G});
-  x = checked("x", x, x.scalar_type(), {B, D});
-  gallery = checked("gallery", gallery, x.scalar_type(), {G, D});
-  x_norm2 = checked("x_norm2", x_norm2, kDouble, {B});
-  first_equal = checked("first_equal", first_equal, kInt, {G});
+  gram = checked("gram", gram, x, kDouble, {B, G});
+  x = contiguous("x", x);
+  gallery = checked("gallery", gallery, x, x.scalar_type(), {G, D});
+  x_norm2 = checked("x_norm2", x_norm2, x, kDouble, {B});
+  first_equal = checked("first_equal", first_equal, x, kInt, {G});
   check_range<int32_t>("first_equal", first_equal, 0, G - 1);
   const IdentityTensors identities(by_identity, begin, end, x_camera, gallery_camera, gallery_norm2,
-                                   B, G);
+                                   x, G);
   return scores_from(B, G, [&](Scores* scores) {
     by_type(x, [&](auto feature) {
       using E = decltype(feature);

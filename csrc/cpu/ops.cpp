@@ -44,14 +44,6 @@ std::tuple<Tensor, Tensor> pairwise_op(Tensor x, std::optional<Tensor> gallery, 
   return {distance, cosine};
 }
 
-// A matrix argument [.., B, G] in the type T of the others, contiguous.
-Tensor matrix(const char* name, const Tensor& t, const Tensor& like) {
-  bool same = t.is_cpu() && t.dim() == like.dim() && t.scalar_type() == like.scalar_type();
-  for (int64_t i = 0; same && i < t.dim(); ++i) same = t.size(i) == like.size(i);
-  STD_TORCH_CHECK(same, "drsl: ", name, " must have the shape, dtype and device of distance");
-  return contiguous(name, t);
-}
-
 std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
     Tensor distance, Tensor cosine, Tensor labels, std::optional<Tensor> gallery_labels,
     std::optional<Tensor> self_index, std::optional<Tensor> exclude, std::string loss,
@@ -61,7 +53,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
   const ScalarType type = distance.scalar_type();
   STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double,
                   "drsl: distance must be float32 or float64");
-  const Tensor d = contiguous("distance", distance), c = matrix("cosine", cosine, distance);
+  const Tensor d = contiguous("distance", distance), c = checked_matrix("cosine", cosine, distance);
   const bool sets = d.dim() == 3;
   const int64_t S = sets ? d.size(0) : 1, B = d.size(-2), G = d.size(-1);
   check_counts(B, G);
@@ -90,13 +82,9 @@ std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cos
                                            Tensor distance, Tensor cosine, Tensor x,
                                            std::optional<Tensor> gallery, bool) {
   const Embeddings e(x, gallery);
-  STD_TORCH_CHECK(distance.scalar_type() == e.accumulation() && distance.dim() == e.x.dim() &&
-                      distance.size(-2) == e.B && distance.size(-1) == e.G &&
-                      (!e.sets || distance.size(0) == e.S),
-                  "drsl: distance must be what pairwise gave for x and gallery");
-  const Tensor d = matrix("distance", distance, distance), c = matrix("cosine", cosine, distance);
-  const Tensor gd = matrix("grad_distance", grad_distance, distance);
-  const Tensor gc = matrix("grad_cosine", grad_cosine, distance);
+  const Tensor d = checked_distance(distance, e), c = checked_matrix("cosine", cosine, d);
+  const Tensor gd = checked_matrix("grad_distance", grad_distance, d);
+  const Tensor gc = checked_matrix("grad_cosine", grad_cosine, d);
   const Tensor grad_x = empty(e.shape({e.B, e.D}), e.type());
   const Tensor grad_r = e.gallery ? empty(e.shape({e.G, e.D}), e.type()) : empty({0}, e.type());
   if (e.S == 0 || e.B == 0 || e.G == 0) {
@@ -160,13 +148,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   const Tensor grad_x = want_x ? empty(e.shape({e.B, e.D}), acc_type) : empty({0}, acc_type);
   const Tensor grad_r = want_gallery ? empty(e.shape({e.G, e.D}), acc_type) : empty({0}, acc_type);
 
-  std::optional<Tensor> given;
-  if (row_weight) {
-    STD_TORCH_CHECK(row_weight->is_cpu() && row_weight->scalar_type() == acc_type &&
-                        row_weight->numel() == e.S * e.B,
-                    "drsl: row_weight must be a number of the accumulation type for each query");
-    given = contiguous("row_weight", *row_weight);
-  }
+  const std::optional<Tensor> given = query_numbers("row_weight", row_weight, e);
   const Plan plan = plan_cpu(e.problem(want_x || want_gallery));
   if (plan.path == Path::kEmpty) {
     for (const Tensor& t : {out, out_terms, grad_x, grad_r}) zero(t);

@@ -203,7 +203,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
     std::optional<Tensor> self_index, std::optional<Tensor> exclude,
     std::optional<Tensor> row_weight, std::string loss, std::vector<double> params, bool normalize,
     int64_t reduction, bool want_x, bool want_gallery, bool tf32) {
-  const Embeddings e(x, gallery, Place::kCuda);
+  const Embeddings e(x, gallery, Device::kCuda);
   STD_TORCH_CHECK(reduction >= 0 && reduction <= 2, "drsl: reduction must be 0, 1 or 2");
   STD_TORCH_CHECK(bool(gallery) == bool(gallery_labels),
                   "drsl: gallery and gallery_labels go together");
@@ -211,9 +211,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
   require(find_traits(loss, params, named.traits), named);
   const DeviceScope scope(e.x);
   const cuda::Selection selection(e.B, e.G, labels, gallery_labels, self_index, exclude,
-                                  Place::kCuda);
+                                  Device::kCuda);
   const ScalarType type = e.accumulation();
-  const std::optional<Tensor> weight = query_numbers("row_weight", row_weight, e, type);
+  const std::optional<Tensor> weight = query_numbers("row_weight", row_weight, e);
   const bool each = Reduction(reduction) == Reduction::kNone;
   want_gallery &= bool(e.gallery);
 

@@ -21,18 +21,8 @@ constexpr auto kDouble = ScalarType::Double, kFloat = ScalarType::Float, kInt = 
                kLong = ScalarType::Long;
 constexpr int64_t kLeastRows = 32, kRowsLine = 16;  // of digits: what the library's product wants
 
-// A contiguous tensor of the type and shape that is wanted, beside x.
-Tensor checked(const char* name, const Tensor& t, const Tensor& x, ScalarType type,
-               const std::vector<int64_t>& shape) {
-  bool fits = lies(t, Place::kCuda) && t.get_device_index() == x.get_device_index() &&
-              t.scalar_type() == type && t.dim() == int64_t(shape.size());
-  for (size_t i = 0; fits && i < shape.size(); ++i) fits = t.size(int64_t(i)) == shape[i];
-  STD_TORCH_CHECK(fits, "drsl: ", name, " does not fit x and gallery in device, dtype or shape");
-  return contiguous(name, t);
-}
-
 Tensor rows_of(const char* name, const Tensor& rows) {
-  STD_TORCH_CHECK(lies(rows, Place::kCuda) && rows.dim() == 2, "drsl: ", name,
+  STD_TORCH_CHECK(lies(rows, Device::kCuda) && rows.dim() == 2, "drsl: ", name,
                   " must be [B, D], on the GPU");
   STD_TORCH_CHECK(rows.size(1) >= 1, "drsl: ", name, " must have rows of at least one number");
   constexpr int64_t most = std::numeric_limits<int32_t>::max() - 64;

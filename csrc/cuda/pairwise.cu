@@ -62,7 +62,7 @@ void launch(const Embeddings& e, bool tf32, const Tensor& distance, const Tensor
 }
 
 std::tuple<Tensor, Tensor> pairwise_op(Tensor x, std::optional<Tensor> gallery, bool tf32) {
-  const Embeddings e(x, gallery, Place::kCuda);
+  const Embeddings e(x, gallery, Device::kCuda);
   const auto empty = [&] { return empty_beside(e.x, e.shape({e.B, e.G}), e.accumulation()); };
   const Tensor distance = empty(), cosine = empty();
   dispatch(e.type(), [&](auto in, auto) {

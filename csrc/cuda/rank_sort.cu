@@ -10,13 +10,6 @@
 namespace drsl::cuda {
 namespace {
 
-void check_matrix(const char* name, const Tensor& t, const Tensor& like) {
-  bool same = t.get_device_index() == like.get_device_index() && t.is_cpu() == like.is_cpu() &&
-              t.dim() == like.dim() && t.scalar_type() == like.scalar_type();
-  for (int64_t i = 0; same && i < t.dim(); ++i) same = t.size(i) == like.size(i);
-  STD_TORCH_CHECK(same, "drsl: ", name, " must have the shape, dtype and device of distance");
-}
-
 template <class T>
 void launch(TurnDense<T> turn_of, const Tensor& like, const std::string& loss,
             const std::vector<double>& params, cudaStream_t stream) {
@@ -33,14 +26,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
     Tensor distance, Tensor cosine, Tensor labels, std::optional<Tensor> gallery_labels,
     std::optional<Tensor> self_index, std::optional<Tensor> exclude, std::string loss,
     std::vector<double> params) {
-  STD_TORCH_CHECK(lies(distance, Place::kCuda) && (distance.dim() == 2 || distance.dim() == 3),
+  STD_TORCH_CHECK(lies(distance, Device::kCuda) && (distance.dim() == 2 || distance.dim() == 3),
                   "drsl: distance must be [B, G] or [S, B, G] on the GPU");
   const ScalarType type = distance.scalar_type();
   STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double,
                   "drsl: distance must be float32 or float64");
-  check_matrix("cosine", cosine, distance);
   const DeviceScope scope(distance);
-  const Tensor d = contiguous("distance", distance), c = contiguous("cosine", cosine);
+  const Tensor d = contiguous("distance", distance), c = checked_matrix("cosine", cosine, d);
   const bool sets = d.dim() == 3;
   const int64_t S = sets ? d.size(0) : 1, B = d.size(-2), G = d.size(-1);
   constexpr int64_t most = std::numeric_limits<int32_t>::max();
@@ -49,7 +41,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_op(
   Traits traits;
   STD_TORCH_CHECK(find_traits(loss, params, traits), "drsl: no loss '", loss, "' with ",
                   params.size(), " such parameters");
-  const Selection selection(B, G, labels, gallery_labels, self_index, exclude, Place::kCuda);
+  const Selection selection(B, G, labels, gallery_labels, self_index, exclude, Device::kCuda);
 
   Selected selected = selection.get();
   selected.own_is_positive = traits.own_is_positive;

@@ -85,29 +85,14 @@ void compute(const Embeddings& e, CoefficientTask<T> task, const T* grad_distanc
   redistribute_gallery(c, task.f, grad_r, false, stream);
 }
 
-// A matrix argument [.., B, G] in the type of distance, contiguous.
-Tensor matrix(const char* name, const Tensor& t, const Tensor& like) {
-  bool same = lies(t, Place::kCuda) && t.get_device_index() == like.get_device_index() &&
-              t.dim() == like.dim() && t.scalar_type() == like.scalar_type();
-  for (int64_t i = 0; same && i < t.dim(); ++i) same = t.size(i) == like.size(i);
-  STD_TORCH_CHECK(same, "drsl: ", name, " must have the shape, dtype and device of distance");
-  return contiguous(name, t);
-}
-
 std::tuple<Tensor, Tensor> redistribute_op(Tensor grad_distance, Tensor grad_cosine,
                                            Tensor distance, Tensor cosine, Tensor x,
                                            std::optional<Tensor> gallery, bool tf32) {
-  const Embeddings e(x, gallery, Place::kCuda);
-  STD_TORCH_CHECK(lies(distance, Place::kCuda) &&
-                      distance.get_device_index() == e.x.get_device_index() &&
-                      distance.scalar_type() == e.accumulation() && distance.dim() == e.x.dim() &&
-                      distance.size(-2) == e.B && distance.size(-1) == e.G &&
-                      (!e.sets || distance.size(0) == e.S),
-                  "drsl: distance must be what pairwise gave for x and gallery");
+  const Embeddings e(x, gallery, Device::kCuda);
   const DeviceScope scope(e.x);
-  const Tensor d = matrix("distance", distance, distance), c = matrix("cosine", cosine, distance);
-  const Tensor gd = matrix("grad_distance", grad_distance, distance);
-  const Tensor gc = matrix("grad_cosine", grad_cosine, distance);
+  const Tensor d = checked_distance(distance, e), c = checked_matrix("cosine", cosine, d);
+  const Tensor gd = checked_matrix("grad_distance", grad_distance, d);
+  const Tensor gc = checked_matrix("grad_cosine", grad_cosine, d);
   const auto empty = [&](const std::vector<int64_t>& shape, ScalarType type) {
     return empty_beside(e.x, shape, type);
   };

@@ -3,58 +3,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <tuple>
 
 #include "core/step.h"
 #include "cuda/score_task.cuh"
 #include "cuda/tensors.h"
+#include "engine/score_tensors.h"
 
 namespace drsl::cuda {
 namespace {
 
-// scores and targets [N] or [S, N], of one type, contiguous
-struct Scores {
-  Tensor scores, targets;
-  bool sets;
-  int64_t S, N;
-
-  Scores(const Tensor& given, const Tensor& target, double delta)
-      : scores(contiguous("scores", given)),
-        targets(contiguous("targets", target)),
-        sets(given.dim() == 2),
-        S(sets ? given.size(0) : 1),
-        N(given.dim() ? given.size(-1) : 0) {
-    STD_TORCH_CHECK(lies(given, Place::kCuda) && (given.dim() == 1 || given.dim() == 2),
-                    "drsl: scores must be [N] or [S, N] on the GPU");
-    STD_TORCH_CHECK(same_shape(targets) && targets.scalar_type() == type(),
-                    "drsl: targets must have the shape, dtype and device of scores");
-    STD_TORCH_CHECK(type() == ScalarType::Float || type() == ScalarType::Double,
-                    "drsl: scores must be float32 or float64");
-    STD_TORCH_CHECK(N < std::numeric_limits<int32_t>::max() / 4, "drsl: too many scores: ", N);
-    STD_TORCH_CHECK(delta >= 0 && delta <= std::numeric_limits<double>::max(),
-                    "drsl: delta must be finite and >= 0, got ", delta);
-  }
-
-  ScalarType type() const { return scores.scalar_type(); }
-  bool beside(const Tensor& t) const {
-    return t.get_device_index() == scores.get_device_index() && t.is_cpu() == scores.is_cpu();
-  }
-  bool same_shape(const Tensor& t) const {
-    bool same = beside(t) && t.dim() == scores.dim();
-    for (int64_t i = 0; same && i < t.dim(); ++i) same = t.size(i) == scores.size(i);
-    return same;
-  }
-  Tensor empty(std::vector<int64_t> shape, ScalarType of) const {
-    return empty_beside(scores, shape, of);
-  }
-  // one number a set
-  Tensor losses() const { return empty(sets ? std::vector{S} : std::vector<int64_t>{}, type()); }
-  // a number a score, or nothing
-  Tensor like(bool wanted) const {
-    if (!wanted) return empty({0}, type());
-    return empty(sets ? std::vector{S, N} : std::vector{N}, type());
-  }
-};
+constexpr int64_t kMostScores = std::numeric_limits<int32_t>::max() / 4;
 
 template <class T>
 T* part(const Tensor& t, bool there) {
@@ -77,7 +37,7 @@ ScoreTask<T> from_set(ScoreTask<T> task, int64_t first) {
 }
 
 template <class T>
-void launch(ScoreTask<T> task, const Scores& p, double delta, cudaStream_t stream) {
+void launch(ScoreTask<T> task, const ScoreTensors& p, double delta, cudaStream_t stream) {
   if (p.S == 0) return;
   constexpr int64_t kMostSets = 65535;  // of a grid's second dimension
   task.scores = data<const T>(p.scores);
@@ -93,30 +53,21 @@ void launch(ScoreTask<T> task, const Scores& p, double delta, cudaStream_t strea
   task.slab = counted.bytes();
   const int64_t together =
       std::min({p.S, kMostSets, std::max<int64_t>(1, kScoreMemory / task.slab)});
-  const Tensor memory = p.empty({together * task.slab}, ScalarType::Byte);
+  const Tensor memory = empty_beside(p.scores, {together * task.slab}, ScalarType::Byte);
   Pieces pieces(memory.mutable_data_ptr());
   task.space = ScoreSpace<T>(p.N, sorting, pieces);
   for (int64_t first = 0; first < p.S; first += together)
     score_losses(from_set(task, first), std::min(together, p.S - first), stream);
 }
 
-// f(ScoreTask<T>) for the type of the scores
-template <class F>
-void dispatch_scores(const Scores& p, F f) {
-  if (p.type() == ScalarType::Double)
-    f(double{});
-  else
-    f(float{});
-}
-
 std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_loss_op(Tensor scores, Tensor targets,
                                                              double delta, bool grad, bool apart) {
-  const Scores p(scores, targets, delta);
+  const ScoreTensors p(scores, targets, delta, Device::kCuda, kMostScores);
   const DeviceScope scope(p.scores);
   apart &= grad;
   const Tensor ranking = p.losses(), sorting = p.losses();
   const Tensor gradient = p.like(grad), sorting_gradient = p.like(apart);
-  dispatch_scores(p, [&](auto type) {
+  dispatch(p, [&](auto type) {
     using T = decltype(type);
     ScoreTask<T> task{};
     task.loss = ScoreLoss::kRankSort;
@@ -130,10 +81,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> rank_sort_loss_op(Tensor scores, Tens
 
 std::tuple<Tensor, Tensor> ap_loss_op(Tensor scores, Tensor targets, double delta,
                                       bool interpolated, bool grad) {
-  const Scores p(scores, targets, delta);
+  const ScoreTensors p(scores, targets, delta, Device::kCuda, kMostScores);
   const DeviceScope scope(p.scores);
   const Tensor loss = p.losses(), gradient = p.like(grad);
-  dispatch_scores(p, [&](auto type) {
+  dispatch(p, [&](auto type) {
     using T = decltype(type);
     ScoreTask<T> task{};
     task.loss = ScoreLoss::kAp;
@@ -147,23 +98,20 @@ std::tuple<Tensor, Tensor> ap_loss_op(Tensor scores, Tensor targets, double delt
 std::tuple<Tensor, Tensor, Tensor, Tensor> alrp_loss_op(Tensor scores, Tensor targets,
                                                         Tensor regression_losses, double delta,
                                                         bool grad) {
-  const Scores p(scores, targets, delta);
-  STD_TORCH_CHECK(
-      p.beside(regression_losses) && regression_losses.scalar_type() == p.type() &&
-          (p.sets ? p.same_shape(regression_losses) : regression_losses.dim() == 1),
-      "drsl: regression_losses must be [n], or [S, N] as scores, in the dtype of scores");
+  const ScoreTensors p(scores, targets, delta, Device::kCuda, kMostScores);
   const DeviceScope scope(p.scores);
-  const Tensor regression = contiguous("regression_losses", regression_losses);
+  const Tensor regression = p.regression(regression_losses);
   const int64_t each = regression.size(-1);
   const std::vector<int64_t> shape = p.sets ? std::vector{p.S, each} : std::vector{each};
   const Tensor loss = p.losses(), gradient = p.like(grad);
-  const Tensor rank = p.empty(shape, p.type()), order = p.empty(shape, ScalarType::Long);
+  const Tensor rank = empty_beside(p.scores, shape, p.type());
+  const Tensor order = empty_beside(p.scores, shape, ScalarType::Long);
   zero(rank, scope.stream);
   if (order.numel() > 0)  // −1
     check(cudaMemsetAsync(order.mutable_data_ptr(), 0xff, size_t(order.numel()) * sizeof(int64_t),
                           scope.stream),
           "cudaMemsetAsync");
-  dispatch_scores(p, [&](auto type) {
+  dispatch(p, [&](auto type) {
     using T = decltype(type);
     ScoreTask<T> task{};
     task.loss = ScoreLoss::kAlrp;

@@ -17,7 +17,7 @@ class Selection {
   // self_index says otherwise each query's own copy stands at its own place.
   Selection(int64_t B, int64_t G, const Tensor& labels, const std::optional<Tensor>& gallery_labels,
             const std::optional<Tensor>& self_index, const std::optional<Tensor>& exclude,
-            Place place);
+            Device device);
 
   Selected get() const;
 

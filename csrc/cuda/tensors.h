@@ -34,17 +34,6 @@ T* data(const Tensor& t) {
     return static_cast<T*>(t.mutable_data_ptr());
 }
 
-// A number for each query, [B] or [S, B], contiguous; nothing if nothing is given.
-inline std::optional<Tensor> query_numbers(const char* name, const std::optional<Tensor>& given,
-                                           const Embeddings& e, ScalarType type) {
-  if (!given) return std::nullopt;
-  STD_TORCH_CHECK(given->get_device_index() == e.x.get_device_index() &&
-                      given->is_cpu() == e.x.is_cpu() && given->scalar_type() == type &&
-                      given->numel() == e.S * e.B,
-                  "drsl: ", name, " must be a number of the accumulation type for each query");
-  return contiguous(name, *given);
-}
-
 inline void zero(const Tensor& t, cudaStream_t stream) {
   if (t.numel() == 0) return;
   const size_t bytes = size_t(t.numel() * t.element_size());

@@ -4,12 +4,6 @@
 #include <numeric>
 
 namespace drsl {
-bool lies(const Tensor& t, Place place) {
-#if defined(DRSL_CUDA_ON_HOST)
-  place = Place::kCpu;
-#endif
-  return place == Place::kCuda ? t.is_cuda() : t.is_cpu();
-}
 
 void check_counts(int64_t rows, int64_t columns) {
   constexpr int64_t most = std::numeric_limits<int32_t>::max();
@@ -17,10 +11,9 @@ void check_counts(int64_t rows, int64_t columns) {
                   " and ", columns);
 }
 
-Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, Place place)
+Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, Device device)
     : x(given), sets(given.dim() == 3) {
-  STD_TORCH_CHECK(lies(given, place), "drsl: x must be on the ",
-                  place == Place::kCuda ? "GPU" : "CPU", " here");
+  STD_TORCH_CHECK(lies(given, device), "drsl: x must be on the ", name_of(device), " here");
   STD_TORCH_CHECK(given.dim() == 2 || given.dim() == 3, "drsl: x must be [B, D] or [S, B, D], got ",
                   describe(given));
   STD_TORCH_CHECK(given.size(-1) > 0, "drsl: x must have rows of at least one number, got ",
@@ -31,8 +24,7 @@ Embeddings::Embeddings(const Tensor& given, const std::optional<Tensor>& other, 
   D = x.size(-1);
   G = B;
   if (other) {
-    STD_TORCH_CHECK(lies(*other, place) && other->get_device_index() == x.get_device_index() &&
-                        other->scalar_type() == x.scalar_type(),
+    STD_TORCH_CHECK(are_together(*other, x) && other->scalar_type() == x.scalar_type(),
                     "drsl: gallery must have x's device and dtype");
     STD_TORCH_CHECK(
         other->dim() == x.dim() && other->size(-1) == D && (!sets || other->size(0) == S),
@@ -50,6 +42,34 @@ std::vector<int64_t> Embeddings::shape(std::vector<int64_t> tail) const {
 
 Shape Embeddings::problem(bool gradient) const {
   return {S, B, G, D, !gallery, gradient, accumulation() == ScalarType::Double ? 8 : 4};
+}
+
+Tensor checked(const char* name, const Tensor& t, const Tensor& x, ScalarType type,
+               const std::vector<int64_t>& shape) {
+  STD_TORCH_CHECK(fits(t, x, type, shape), "drsl: ", name,
+                  " does not fit x and gallery in device, dtype or shape");
+  return contiguous(name, t);
+}
+
+Tensor checked_matrix(const char* name, const Tensor& t, const Tensor& distance) {
+  STD_TORCH_CHECK(fits(t, distance, distance.scalar_type(), shape_of(distance)), "drsl: ", name,
+                  " must have the shape, dtype and device of distance");
+  return contiguous(name, t);
+}
+
+Tensor checked_distance(const Tensor& t, const Embeddings& e) {
+  STD_TORCH_CHECK(fits(t, e.x, e.accumulation(), e.shape({e.B, e.G})),
+                  "drsl: distance must be what pairwise gave for x and gallery");
+  return contiguous("distance", t);
+}
+
+std::optional<Tensor> query_numbers(const char* name, const std::optional<Tensor>& t,
+                                    const Embeddings& e) {
+  if (!t) return std::nullopt;
+  STD_TORCH_CHECK(
+      are_together(*t, e.x) && t->scalar_type() == e.accumulation() && t->numel() == e.S * e.B,
+      "drsl: ", name, " must be a number of the accumulation type for each query");
+  return contiguous(name, *t);
 }
 
 std::vector<int64_t> integers(const char* name, const Tensor& given, int64_t n) {

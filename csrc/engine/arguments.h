@@ -20,12 +20,6 @@
 
 namespace drsl {
 
-// Where an operator wants its tensors.
-enum class Place { kCpu, kCuda };
-
-// Whether it is there. Where kernels run on host threads, the CPU's tensors are the GPU's too.
-bool lies(const Tensor& t, Place place);
-
 // [S, B, D] or [B, D] against [S, G, D] or [G, D]; contiguous.
 struct Embeddings {
   Tensor x;
@@ -33,7 +27,7 @@ struct Embeddings {
   bool sets;  // whether there is a leading set dimension
   int64_t S, B, G, D;
 
-  Embeddings(const Tensor& x, const std::optional<Tensor>& gallery, Place place = Place::kCpu);
+  Embeddings(const Tensor& x, const std::optional<Tensor>& gallery, Device device = Device::kCpu);
   ScalarType type() const { return x.scalar_type(); }
   ScalarType accumulation() const {
     return type() == ScalarType::Double ? type() : ScalarType::Float;
@@ -54,6 +48,17 @@ void check_counts(int64_t rows, int64_t columns);
 
 // An integer tensor [n] of any width.
 std::vector<int64_t> integers(const char* name, const Tensor& t, int64_t n);
+
+// Arguments, contiguous; an error names one that does not fit. Of type and shape, beside x:
+Tensor checked(const char* name, const Tensor& t, const Tensor& x, ScalarType type,
+               const std::vector<int64_t>& shape);
+// [.., B, G], as the distances are
+Tensor checked_matrix(const char* name, const Tensor& t, const Tensor& distance);
+// what pairwise gave for these embeddings
+Tensor checked_distance(const Tensor& t, const Embeddings& e);
+// a number of the accumulation type for each query, [B] or [S, B], if any
+std::optional<Tensor> query_numbers(const char* name, const std::optional<Tensor>& t,
+                                    const Embeddings& e);
 
 // f(In{}, T{}) for the input's type and the type it accumulates in.
 template <class F>

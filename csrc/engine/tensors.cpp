@@ -54,6 +54,31 @@ Tensor attempt(F f, const std::vector<int64_t>& shape, ScalarType type) {
 
 }  // namespace
 
+const char* name_of(Device device) { return device == Device::kCuda ? "GPU" : "CPU"; }
+
+bool lies(const Tensor& t, Device device) {
+#if defined(DRSL_CUDA_ON_HOST)
+  device = Device::kCpu;
+#endif
+  return device == Device::kCuda ? t.is_cuda() : t.is_cpu();
+}
+
+bool are_together(const Tensor& t, const Tensor& other) {
+  return t.is_cpu() == other.is_cpu() && t.is_cuda() == other.is_cuda() &&
+         t.get_device_index() == other.get_device_index();
+}
+
+std::vector<int64_t> shape_of(const Tensor& t) {
+  std::vector<int64_t> shape(size_t(t.dim()));
+  for (size_t i = 0; i < shape.size(); ++i) shape[i] = t.size(int64_t(i));
+  return shape;
+}
+
+bool fits(const Tensor& t, const Tensor& other, ScalarType type,
+          const std::vector<int64_t>& shape) {
+  return are_together(t, other) && t.scalar_type() == type && shape_of(t) == shape;
+}
+
 std::string describe(const Tensor& t) {
   return list(size_t(t.dim()), [&](size_t i) { return t.size(int64_t(i)); });
 }
