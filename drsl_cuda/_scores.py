@@ -77,10 +77,10 @@ _register("alrp_loss", 5, 1)
 # The same on a shorter way, where values may be looked at.
 
 
-def _finish(ctx, gradient):
-    """The gradient as autograd is to have it."""
+def _finish(ctx, gradient, *by):
+    """The gradient as autograd is to have it, once it has been multiplied with `by`."""
     if torch.is_grad_enabled():  # create_graph
-        return _FirstDerivativeOnly.apply(ctx.name, gradient, ctx.saved_tensors[0])
+        return _FirstDerivativeOnly.apply(ctx.name, gradient, ctx.saved_tensors[0], *by)
     return gradient
 
 
@@ -116,13 +116,17 @@ class _EagerRankSort(torch.autograd.Function):
         if gradients is None or (gradients[1].shape != gradients[0].shape and not alike):
             gradients = _run(RANK_SORT_LOSS, *ctx.saved_tensors, ctx.delta, True, not alike)[2:]
         if alike:
-            return _finish(ctx, _times(gradients[0], by_ranking)), None, None
+            return (
+                _finish(ctx, _times(gradients[0], by_ranking), by_ranking, by_sorting),
+                None,
+                None,
+            )
         if by_ranking is None or by_sorting is None:
             by, gradient = (by_ranking, 0) if by_sorting is None else (by_sorting, 1)
-            return _finish(ctx, _times(gradients[gradient], by)), None, None
+            return _finish(ctx, _times(gradients[gradient], by), by), None, None
         total = _times(gradients[0], by_ranking)
         total.addcmul_(gradients[1], by_sorting.detach()[..., None])
-        return _finish(ctx, total), None, None
+        return _finish(ctx, total, by_ranking, by_sorting), None, None
 
 
 class _EagerOneLoss(torch.autograd.Function):
@@ -146,7 +150,7 @@ class _EagerOneLoss(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             gradient = _run(ctx.op, *ctx.saved_tensors, *ctx.numbers, True)[-1]
-        return _finish(ctx, _times(gradient, by)), *nothing
+        return _finish(ctx, _times(gradient, by), by), *nothing
 
 
 def _run(op, *arguments):
