@@ -28,9 +28,7 @@ class Evaluation:
 
     mAP: float
     mINP: float
-    cmc: (
-        Tensor  # [max_rank] share of queries with a match among the first r = 1, 2, ...: cmc[r - 1]
-    )
+    cmc: Tensor  # [max_rank] cmc[r - 1]: share of queries with a match among the first r
     ap: Tensor  # [Q] average precision, NaN for a query that does not count
     inp: Tensor  # [Q] matches / place of the last one, likewise
     first_match: Tensor  # [Q] int64, place of the first match from 1 on; 0 for such a query
