@@ -18,6 +18,15 @@ def _refuse(name, *gradients):
         raise RuntimeError(f"drsl_cuda: {name} has a first derivative only")
 
 
+def refuse_transforms(name):
+    """torch refuses them as well, and asks whoever wrote the loss for a setup_context."""
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            f"drsl_cuda: {name} cannot be transformed by torch.func (grad, vmap, jvp, ...): "
+            "use torch.autograd.grad, and a leading dimension of sets in place of vmap"
+        )
+
+
 def readable(tensor):
     """Whether its numbers are free to look at: on a CPU, and not of a mode that has none (fake tensors)."""
     return tensor.is_cpu and type(tensor) is torch.Tensor
@@ -186,6 +195,7 @@ def embedding_loss(
     problem = (labels, gallery_labels, self_index, exclude)
     arguments = (loss, params, normalize, reduction)
     if not torch.compiler.is_compiling():
+        refuse_transforms(f"{loss} loss")
         return _EagerEmbeddingLoss.apply(x, gallery, *problem, *arguments)
     now = torch.is_grad_enabled() and reduction != NONE
     wanted = now and x.requires_grad, now and gallery is not None and gallery.requires_grad

@@ -9,7 +9,7 @@ is made at once.
 
 import torch
 
-from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse, readable
+from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse, readable, refuse_transforms
 from drsl_cuda._ops import ALRP_LOSS, AP_LOSS, RANK_SORT_LOSS, on_one_device
 
 
@@ -165,6 +165,7 @@ def _traced(op, scores, *arguments):
 def rank_sort_loss(scores, targets, delta):
     """(ranking, sorting), each with its own gradient."""
     if not torch.compiler.is_compiling():
+        refuse_transforms("rank_sort_loss")
         return _EagerRankSort.apply(scores, targets, delta)
     grad = torch.is_grad_enabled() and scores.requires_grad
     return RANK_SORT_LOSS(scores, targets, delta, grad, grad)[:2]
@@ -172,6 +173,7 @@ def rank_sort_loss(scores, targets, delta):
 
 def ap_loss(scores, targets, delta, interpolated):
     if not torch.compiler.is_compiling():
+        refuse_transforms("ap_loss")
         return _EagerOneLoss.apply(scores, AP_LOSS, "ap_loss", targets, delta, interpolated)
     return _traced(AP_LOSS, scores, targets, delta, interpolated)[0]
 
@@ -180,6 +182,7 @@ def alrp_loss(scores, targets, regression_losses, delta):
     """(loss, rank, order), the latter two without gradient."""
     arguments = targets, regression_losses, delta
     if not torch.compiler.is_compiling():
+        refuse_transforms("alrp_loss")
         return _EagerOneLoss.apply(scores, ALRP_LOSS, "alrp_loss", *arguments)
     loss, rank, order, _ = _traced(ALRP_LOSS, scores, *arguments)
     return loss, rank.detach(), order
