@@ -113,7 +113,7 @@ class _FirstDerivativeOnly(torch.autograd.Function):
 
 
 def _run(*arguments):
-    """The operator, where memory that lacks is told in bytes."""
+    """The operator; where memory is short, the error says how many bytes were wanted."""
     x, _, gallery, _, _, exclude = arguments[:6]
     normalize, gradient = arguments[9], arguments[11] or arguments[12]
     numbers = x.numel() + x.shape[-2] * (x if gallery is None else gallery).shape[-2]
