@@ -82,7 +82,8 @@ def peer(found, case):
 
 
 def table(found):
-    lines = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+    """A row a case. What was not run is a dash; what was run in no case has no column."""
+    rows = []
     for name in CASES:
         floor = results.one(found, name, "", FLOOR)
         if floor is None:
@@ -90,8 +91,10 @@ def table(found):
         cells = [BY_NAME[name].title, f"{number(floor['ms']['both']['median'])} ms"]
         cells += [ratio(found, name, loss, OURS) for loss in FAMILY]
         cells += [ratio(found, name, "drsl", other, 2) for other in ("reference", "compiled")]
-        lines.append(f"| {' | '.join([*cells, peer(found, name)])} |")
-    return lines
+        rows.append([*cells, peer(found, name)])
+    kept = [at for at in range(len(HEAD)) if any(row[at] for row in rows)]
+    head, *body = ([row[at] or "–" for at in kept] for row in (HEAD, *rows))
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(kept), *body)]
 
 
 def otherwise(found):

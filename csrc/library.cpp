@@ -14,27 +14,23 @@ STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
   // A query's row → its loss and its primary terms: loss [.., B], terms [.., B, 3], ∂/∂d and ∂/∂cos
   // [.., B, G].
   m.def(
-      "rank_sort(Tensor distance, Tensor cosine, Tensor labels, Tensor? gallery_labels, Tensor? "
-      "self_index, "
-      "Tensor? exclude, str loss, float[] params) "
+      "rank_sort(Tensor distance, Tensor cosine, Tensor labels, Tensor? gallery_labels, "
+      "Tensor? self_index, Tensor? exclude, str loss, float[] params) "
       "-> (Tensor loss, Tensor terms, Tensor grad_distance, Tensor grad_cosine)");
 
   // Primary terms → gradients of the rows. Without a gallery grad_x holds both sides and
   // grad_gallery is empty.
   m.def(
       "redistribute(Tensor grad_distance, Tensor grad_cosine, Tensor distance, Tensor cosine, "
-      "Tensor x, "
-      "Tensor? gallery, bool tf32=False) -> (Tensor grad_x, Tensor grad_gallery)");
+      "Tensor x, Tensor? gallery, bool tf32=False) -> (Tensor grad_x, Tensor grad_gallery)");
 
   // All three, a block of rows at a time. reduction: 0 none, 1 mean, 2 sum. The gradients are those
   // of the reduced loss, or of Σ row_weight · loss if row_weight [.., B] is given, in the
   // accumulation type; empty if not asked for.
   m.def(
-      "embedding_loss(Tensor x, Tensor labels, Tensor? gallery, Tensor? gallery_labels, Tensor? "
-      "self_index, "
-      "Tensor? exclude, Tensor? row_weight, str loss, float[] params, bool normalize, int "
-      "reduction, bool grad_x, "
-      "bool grad_gallery, bool tf32=False) "
+      "embedding_loss(Tensor x, Tensor labels, Tensor? gallery, Tensor? gallery_labels, "
+      "Tensor? self_index, Tensor? exclude, Tensor? row_weight, str loss, float[] params, "
+      "bool normalize, int reduction, bool grad_x, bool grad_gallery, bool tf32=False) "
       "-> (Tensor loss, Tensor terms, Tensor grad_x, Tensor grad_gallery)");
 
   // Losses on scores and targets [N] or [S, N]: a number each, or [S]. With `grad`, also the
@@ -88,10 +84,9 @@ STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
   // a tile; slots: matches that a query may have, limit: distances from differences beside theirs.
   // first is −1 if there are more.
   m.def(
-      "match_digits(Tensor x, Tensor gallery, Tensor digits, Tensor columns, Tensor rows, Tensor "
-      "most, "
-      "Tensor? centre, Tensor by_identity, Tensor begin, Tensor end, Tensor? x_camera, "
-      "Tensor? gallery_camera, float scale, int width, int slots, int limit) "
+      "match_digits(Tensor x, Tensor gallery, Tensor digits, Tensor columns, Tensor rows, "
+      "Tensor most, Tensor? centre, Tensor by_identity, Tensor begin, Tensor end, "
+      "Tensor? x_camera, Tensor? gallery_camera, float scale, int width, int slots, int limit) "
       "-> (Tensor ap, Tensor inp, Tensor first)");
 
   // Σ (x − r)² in double precision, [B, G].

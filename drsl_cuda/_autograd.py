@@ -18,6 +18,15 @@ def _refuse(name, *gradients):
         raise RuntimeError(f"drsl_cuda: {name} has a first derivative only")
 
 
+def refuse_transforms(name):
+    """torch refuses them as well, and asks whoever wrote the loss for a setup_context."""
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            f"drsl_cuda: {name} cannot be transformed by torch.func (grad, vmap, jvp, ...): "
+            "use torch.autograd.grad, and a leading dimension of sets in place of vmap"
+        )
+
+
 def readable(tensor):
     """Whether its numbers are free to look at: on a CPU, and not of a mode that has none (fake tensors)."""
     return tensor.is_cpu and type(tensor) is torch.Tensor
@@ -87,7 +96,11 @@ torch.library.register_autograd("drsl::embedding_loss", _loss_backward, setup_co
 
 
 class _FirstDerivativeOnly(torch.autograd.Function):
-    """A gradient, tied to what it is a gradient of, so that differentiating it raises."""
+    """A gradient, tied to what it depends on, so that differentiating it raises.
+
+    That is what it is a gradient of, and what it was multiplied with: torch.autograd.functional.jvp
+    differentiates by the latter, and takes a gradient that is cut off for 0.
+    """
 
     @staticmethod
     def forward(ctx, name, gradient, *inputs):
@@ -100,7 +113,7 @@ class _FirstDerivativeOnly(torch.autograd.Function):
 
 
 def _run(*arguments):
-    """The operator, where memory that lacks is told in bytes."""
+    """The operator; where memory is short, the error says how many bytes were wanted."""
     x, _, gallery, _, _, exclude = arguments[:6]
     normalize, gradient = arguments[9], arguments[11] or arguments[12]
     numbers = x.numel() + x.shape[-2] * (x if gallery is None else gallery).shape[-2]
@@ -140,9 +153,13 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
         want_x, want_gallery, *rest = ctx.needs_input_grad
         if grad_loss is None:
             return None, None, *[None for _ in rest]
-        grad_x, grad_gallery = _gradients(ctx, grad_loss, want_x, want_gallery)
-        if torch.is_grad_enabled():  # create_graph
-            name, inputs = f"{ctx.arguments[0]} loss", (ctx.saved_tensors[0], ctx.saved_tensors[2])
+        tied = torch.is_grad_enabled()  # create_graph
+        # Looked at once, since a checkpoint allows no more, and not below autograd, since it runs
+        # forward again for them; not at all where the gradient is at hand.
+        problem = ctx.saved_tensors if tied or ctx.gradients is None else None
+        grad_x, grad_gallery = _gradients(ctx, problem, grad_loss, want_x, want_gallery)
+        if tied:
+            name, inputs = f"{ctx.arguments[0]} loss", (grad_loss, problem[0], problem[2])
             if want_x:
                 grad_x = _FirstDerivativeOnly.apply(name, grad_x, *inputs)
             if want_gallery:
@@ -150,16 +167,14 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
         return grad_x, grad_gallery, *[None for _ in rest]
 
 
-def _gradients(ctx, grad_loss, want_x, want_gallery):
+def _gradients(ctx, problem, grad_loss, want_x, want_gallery):
     """Gradients of x and gallery, None where not wanted. They are the caller's to keep."""
     grad_loss = grad_loss.detach()
     weights = grad_loss if ctx.arguments[3] == NONE else None
     gradients, ctx.gradients = ctx.gradients, None  # handed over: a second backward computes anew
     if gradients is None:
         with torch._C._AutoDispatchBelowAutograd():
-            gradients = _run(
-                *ctx.saved_tensors, weights, *ctx.arguments, want_x, want_gallery, ctx.tf32
-            )[2:]
+            gradients = _run(*problem, weights, *ctx.arguments, want_x, want_gallery, ctx.tf32)[2:]
     # On a CPU it costs nothing to see that there is nothing to do.
     scaled = weights is not None or (readable(grad_loss) and grad_loss.item() == 1.0)
     finished = []
@@ -180,6 +195,7 @@ def embedding_loss(
     problem = (labels, gallery_labels, self_index, exclude)
     arguments = (loss, params, normalize, reduction)
     if not torch.compiler.is_compiling():
+        refuse_transforms(f"{loss} loss")
         return _EagerEmbeddingLoss.apply(x, gallery, *problem, *arguments)
     now = torch.is_grad_enabled() and reduction != NONE
     wanted = now and x.requires_grad, now and gallery is not None and gallery.requires_grad

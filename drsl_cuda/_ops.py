@@ -51,9 +51,16 @@ def accumulation(dtype):
 
 def tf32(x):
     """Whether torch's settings let products of these rows round float32 to TF32: on GPUs only."""
-    return (
-        x.is_cuda and x.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
-    )
+    return x.is_cuda and x.dtype == torch.float32 and products_may_round()
+
+
+@torch.compiler.assume_constant_result  # torch compiles anew when the setting changes
+def products_may_round():
+    """What set_float32_matmul_precision, allow_tf32 or fp32_precision allow, whichever was used.
+
+    torch.get_float32_matmul_precision() says the same, but raises once the last one was set.
+    """
+    return torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
 def on_one_device(first, *others):

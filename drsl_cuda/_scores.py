@@ -9,7 +9,7 @@ is made at once.
 
 import torch
 
-from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse, readable
+from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse, readable, refuse_transforms
 from drsl_cuda._ops import ALRP_LOSS, AP_LOSS, RANK_SORT_LOSS, on_one_device
 
 
@@ -77,10 +77,10 @@ _register("alrp_loss", 5, 1)
 # The same on a shorter way, where values may be looked at.
 
 
-def _finish(ctx, gradient):
-    """The gradient as autograd is to have it."""
+def _finish(ctx, gradient, *by):
+    """The gradient as autograd is to have it, once it has been multiplied with `by`."""
     if torch.is_grad_enabled():  # create_graph
-        return _FirstDerivativeOnly.apply(ctx.name, gradient, ctx.saved_tensors[0])
+        return _FirstDerivativeOnly.apply(ctx.name, gradient, ctx.saved_tensors[0], *by)
     return gradient
 
 
@@ -116,13 +116,17 @@ class _EagerRankSort(torch.autograd.Function):
         if gradients is None or (gradients[1].shape != gradients[0].shape and not alike):
             gradients = _run(RANK_SORT_LOSS, *ctx.saved_tensors, ctx.delta, True, not alike)[2:]
         if alike:
-            return _finish(ctx, _times(gradients[0], by_ranking)), None, None
+            return (
+                _finish(ctx, _times(gradients[0], by_ranking), by_ranking, by_sorting),
+                None,
+                None,
+            )
         if by_ranking is None or by_sorting is None:
             by, gradient = (by_ranking, 0) if by_sorting is None else (by_sorting, 1)
-            return _finish(ctx, _times(gradients[gradient], by)), None, None
+            return _finish(ctx, _times(gradients[gradient], by), by), None, None
         total = _times(gradients[0], by_ranking)
         total.addcmul_(gradients[1], by_sorting.detach()[..., None])
-        return _finish(ctx, total), None, None
+        return _finish(ctx, total, by_ranking, by_sorting), None, None
 
 
 class _EagerOneLoss(torch.autograd.Function):
@@ -146,7 +150,7 @@ class _EagerOneLoss(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             gradient = _run(ctx.op, *ctx.saved_tensors, *ctx.numbers, True)[-1]
-        return _finish(ctx, _times(gradient, by)), *nothing
+        return _finish(ctx, _times(gradient, by), by), *nothing
 
 
 def _run(op, *arguments):
@@ -161,6 +165,7 @@ def _traced(op, scores, *arguments):
 def rank_sort_loss(scores, targets, delta):
     """(ranking, sorting), each with its own gradient."""
     if not torch.compiler.is_compiling():
+        refuse_transforms("rank_sort_loss")
         return _EagerRankSort.apply(scores, targets, delta)
     grad = torch.is_grad_enabled() and scores.requires_grad
     return RANK_SORT_LOSS(scores, targets, delta, grad, grad)[:2]
@@ -168,6 +173,7 @@ def rank_sort_loss(scores, targets, delta):
 
 def ap_loss(scores, targets, delta, interpolated):
     if not torch.compiler.is_compiling():
+        refuse_transforms("ap_loss")
         return _EagerOneLoss.apply(scores, AP_LOSS, "ap_loss", targets, delta, interpolated)
     return _traced(AP_LOSS, scores, targets, delta, interpolated)[0]
 
@@ -176,6 +182,7 @@ def alrp_loss(scores, targets, regression_losses, delta):
     """(loss, rank, order), the latter two without gradient."""
     arguments = targets, regression_losses, delta
     if not torch.compiler.is_compiling():
+        refuse_transforms("alrp_loss")
         return _EagerOneLoss.apply(scores, ALRP_LOSS, "alrp_loss", *arguments)
     loss, rank, order, _ = _traced(ALRP_LOSS, scores, *arguments)
     return loss, rank.detach(), order

@@ -103,9 +103,7 @@ class MemoryBank(torch.nn.Module):
         batch = labels.shape[0]
         lost = max(batch - self.size, 0)
         at = (self._stored + lost) % self.size
-        first = min(
-            batch - lost, self.size - at
-        )  # up to the end of the ring; the rest at its start
+        first = min(batch - lost, self.size - at)  # up to the ring's end; the rest at its start
         for source, target, count in ((lost, at, first), (lost + first, 0, batch - lost - first)):
             if count > 0:
                 rows = embeddings[..., source : source + count, :]

@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,8 @@ from drsl_cuda.reference import evaluate as reference
 
 __all__ = ["Evaluation", "evaluate"]
 
+DISTRACTORS = (0,)  # in Market-1501 the identity of passers-by and of empty pictures
+
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -25,9 +28,7 @@ class Evaluation:
 
     mAP: float
     mINP: float
-    cmc: (
-        Tensor  # [max_rank] share of queries with a match among the first r = 1, 2, ...: cmc[r - 1]
-    )
+    cmc: Tensor  # [max_rank] cmc[r - 1]: share of queries with a match among the first r
     ap: Tensor  # [Q] average precision, NaN for a query that does not count
     inp: Tensor  # [Q] matches / place of the last one, likewise
     first_match: Tensor  # [Q] int64, place of the first match from 1 on; 0 for such a query
@@ -50,7 +51,7 @@ def evaluate(
     gallery_cams,
     *,
     junk_ids=(-1,),
-    distractor_ids=(0,),
+    distractor_ids=DISTRACTORS,
     max_rank=50,
     progress=False,
     backend="auto",
@@ -61,7 +62,8 @@ def evaluate(
     query_ids, gallery_ids    [Q], [G] integers: identities
     query_cams, gallery_cams  [Q], [G] integers: cameras, or None both
     junk_ids                  gallery entries of these identities are in no list
-    distractor_ids            these identities never match
+    distractor_ids            these identities never match. 0 is one in Market-1501: where identities
+                              count from 0, pass () instead
     max_rank                  length of the CMC curve
     progress                  True: a line on stderr; or a function, called with (done, all) queries
     backend                   "auto", "native" or "reference"
@@ -81,10 +83,22 @@ def evaluate(
     distractors = _check.identities("distractor_ids", distractor_ids)
     _check.whole("max_rank", max_rank, low=1)
     report = _reporter(progress)
+    _warn_of_distractors(problem[1], distractors)
     run = _runner(problem[0].device.type, backend)
     with torch.no_grad():
         ap, inp, first = run(*problem, junk, distractors, report)
     return _summary(ap.cpu(), inp.cpu(), first.cpu(), max_rank)
+
+
+def _warn_of_distractors(query_ids, distractors):
+    """By default 0 is one, as in Market-1501, which asks for none: whoever does counts from 0."""
+    hopeless = int((query_ids == 0).sum()) if distractors == DISTRACTORS else 0
+    if hopeless:
+        warnings.warn(
+            f"{hopeless} of {len(query_ids)} queries have identity 0, which by default matches nothing "
+            "(distractor_ids=(0,)), and do not count: pass distractor_ids=() if it is like any other",
+            stacklevel=3,
+        )
 
 
 def _runner(device, backend):

@@ -50,6 +50,8 @@ def library():
     loaded = ctypes.CDLL(path)
     loaded.drsl_host_configure.argtypes = ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int
     loaded.drsl_host_configure.restype = ctypes.c_bool
+    loaded.drsl_host_limit_shared.argtypes = (ctypes.c_uint64,)
+    loaded.drsl_host_limit_shared.restype = None
     loaded.drsl_host_launches.restype = loaded.drsl_host_switches.restype = ctypes.c_uint64
     return loaded
 
@@ -65,10 +67,12 @@ def launches():
 
 
 @contextlib.contextmanager
-def on_host_threads(order="forward", *, seed=1, os_threads=1):
-    """os_threads of the machine's share the blocks of a kernel."""
+def on_host_threads(order="forward", *, seed=1, os_threads=1, most_shared=0):
+    """os_threads of the machine's share the blocks of a kernel. most_shared: bytes of shared memory
+    that a block may have, if fewer than on the largest GPUs."""
     if not library().drsl_host_configure(order.encode(), seed, os_threads):
         raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
+    library().drsl_host_limit_shared(most_shared)
     instead = torch.library.Library("drsl", "IMPL")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that an operator's kernel is overridden
@@ -81,3 +85,4 @@ def on_host_threads(order="forward", *, seed=1, os_threads=1):
     finally:
         torch.use_deterministic_algorithms(deterministic)
         instead._destroy()
+        library().drsl_host_limit_shared(0)

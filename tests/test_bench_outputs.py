@@ -91,6 +91,7 @@ def page(tmp_path):
         measured("64x4x2048", "drsl", "ours", 0.4, 2.0),
         measured("64x4x2048", "drsl", "reference", 4, 20.0, of_ours=bench_kit.spread(10)),
         measured("64x4x2048", "triplet", "pml-triplet", 0.3, 1.5, of_ours=bench_kit.spread(0.75)),
+        measured("256x4x2048", "", "floor", 1.0),
         measured("scores-100000-2000", "rank_sort", "ours", 2, 0.35),
     ]
     kept(folder, a_run(*rows))
@@ -114,6 +115,8 @@ def test_readmes_figures_come_from_the_results(page, capsys):
     assert text.startswith("before\n<!-- bench: a-cpu -->\n| (B, K, D) |")
     assert text.endswith("<!-- end of bench -->\nafter\n") and "old" not in text
     assert "| (64, 4, 2048) | 0.200 ms | 2.00 |" in text
+    assert "| (256, 4, 2048) | 1.00 ms | – | – | – |" in text, "a dash for what was not run"
+    assert "| compiled |" not in text, "no column for what was never run"
     assert "1.5 (PML batch-hard triplet)" in text
     assert "0.350 of one `torch.sort`" in text
     told = " ".join(text.split())

@@ -35,7 +35,7 @@ REFUSED = {
     "deadlock": "deadlock",
     "beyond_dynamic": "wrote beyond its dynamic shared memory",
     "shared_49K": "cudaFuncSetAttribute was not asked for",
-    "shared_228K": "more than any GPU has",
+    "shared_228K": "more than the GPU has",
     "block_of_2048": "a block of 2048 threads",
     "grid_of_none": "a grid of 0 x 1 x 1 blocks",
     "grid_y_65536": "a grid of 1 x 65536 x 1 blocks",

@@ -278,6 +278,18 @@ def test_products_are_of_full_precision_whatever_torch_is_told():
         torch.set_float32_matmul_precision("highest")
 
 
+def test_a_precision_set_for_all_products_stays_what_it_was_and_can_be_taken_back():
+    products = torch.backends.mkldnn.matmul
+    products.fp32_precision = "none"  # no value of its own
+    torch.backends.fp32_precision = "bf16"
+    try:
+        check(problem(seed=9))
+        assert products.fp32_precision == "bf16"
+    finally:
+        torch.backends.fp32_precision = "none"
+    assert products.fp32_precision == "none"  # not left at what it had inherited
+
+
 def test_a_curve_longer_than_the_gallery_goes_on_at_its_end():
     p = problem(20, 30, seed=10)
     result = check(p, max_rank=100)

@@ -1,5 +1,7 @@
 """drsl_cuda.metrics.evaluate as a call: bad arguments, progress, interruption, the operators themselves."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -180,3 +182,16 @@ def test_squared_lengths_called_directly():
     for bad in (torch.ones(3), torch.ones(3, 3).half()):
         with pytest.raises(RuntimeError, match="drsl:"):
             torch.ops.drsl.squared_lengths(bad)
+
+
+def test_identities_that_count_from_0_are_warned_of():
+    rows, ids = torch.eye(6), torch.arange(6) // 2
+    with pytest.warns(UserWarning, match=r"2 of 6 queries .* pass distractor_ids=\(\)") as told:
+        result = evaluate(rows, ids, None, rows, ids, None)
+    assert int(result.valid.sum()) == 4
+    assert told[0].filename == __file__, "the caller's line"
+    for options in ({"distractor_ids": ()}, {"distractor_ids": (7,)}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = evaluate(rows, ids, None, rows, ids, None, **options)
+        assert result.valid.all()

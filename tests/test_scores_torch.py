@@ -35,6 +35,18 @@ class Frozen(torch.autograd.Function):
 
 @BACKENDS
 @LOSS
+def test_a_forward_derivative_is_refused_rather_than_zero(loss, backend):
+    c = build("soft_labels")
+
+    def total(scores):
+        return sum(run(loss, scores, c.targets, c.regression, 0.5, backend))
+
+    with pytest.raises(RuntimeError, match="derivative"):
+        torch.autograd.functional.jvp(total, c.scores, torch.ones_like(c.scores))
+
+
+@BACKENDS
+@LOSS
 @pytest.mark.parametrize("delta", [0.5, 1.0, 0.0])
 @pytest.mark.parametrize("name", ["soft_labels", "ties", "barely_a_false_positive"])
 def test_gradcheck_of_the_frozen_surrogate(name, delta, loss, backend):

@@ -1,10 +1,13 @@
 """Good behaviour inside PyTorch: types, autocast, modes, and what autograd may be asked for."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from cases import build, expected
-from drsl_cuda import functional
+from drsl_cuda import _ops, functional
 from running import drsl, loss_and_grads
 from tolerances import BF16, CONTRACT, F16, F32, F64, SAME, UNDERFLOW, assert_close
 
@@ -96,6 +99,54 @@ def test_loss_scaling_saves_small_gradients(reduction, dtype, device):
     assert_close(grad, wanted, CONTRACT[dtype].grad, floor=UNDERFLOW[dtype])
 
 
+ON_A_GPU = SimpleNamespace(is_cuda=True, dtype=F32)
+TF32 = {  # how torch is told, and whether products may be in TF32 then
+    "default": (lambda: None, False),
+    "matmul precision": (lambda: torch.set_float32_matmul_precision("high"), True),
+    "allow_tf32": (lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True), True),
+    "fp32_precision": (
+        lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+        True,
+    ),
+    "of all": (lambda: setattr(torch.backends, "fp32_precision", "tf32"), True),
+    "of all, not of these": (
+        lambda: (
+            setattr(torch.backends, "fp32_precision", "tf32"),
+            setattr(torch.backends.cuda.matmul, "fp32_precision", "ieee"),
+        ),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("way", TF32)
+def test_tf32_is_what_torch_is_told_by_any_of_its_settings(way, compiled):
+    # torch.get_float32_matmul_precision raises once the newer of these was used.
+    tell, wanted = TF32[way]
+
+    def ask(x):
+        return x + _ops.products_may_round()
+
+    ask = torch.compile(ask, fullgraph=True, backend="eager") if compiled else ask
+    forget_precisions()
+    try:
+        assert ask(torch.zeros(())) == 0
+        tell()
+        assert ask(torch.zeros(())) == wanted == _ops.tf32(ON_A_GPU)
+    finally:
+        forget_precisions()
+
+
+def forget_precisions():
+    for setting in (
+        torch.backends,
+        torch.backends.cuda.matmul,
+        torch.backends.mkldnn.matmul,  # set_float32_matmul_precision sets both
+    ):
+        setting.fp32_precision = "none"
+
+
 # ------------------------------------------------------------------------------------ modes
 
 
@@ -149,6 +200,34 @@ def test_a_gradient_penalty_is_refused_rather_than_ignored(reduction, backend, d
     (grad,) = torch.autograd.grad(loss, x, create_graph=True)
     with pytest.raises(RuntimeError, match="derivative"):
         (loss + grad.square().sum()).backward()
+
+
+@BACKENDS
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_forward_derivative_is_refused_rather_than_zero(reduction, backend, device):
+    # torch differentiates the gradient by what it was multiplied with, and reads "no path" as 0.
+    x, labels = batch(device=device)
+    with pytest.raises(RuntimeError, match="derivative"):
+        torch.autograd.functional.jvp(
+            lambda x: drsl(x, labels, reduction=reduction, backend=backend).sum(), x, x
+        )
+
+
+@BACKENDS
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_checkpoint_computes_the_loss_again(reduction, backend, device):
+    x, labels = batch(device=device)
+    x.requires_grad_()
+
+    def step(x):
+        return drsl(2 * x, labels, reduction=reduction, backend=backend).sum()
+
+    wanted = torch.autograd.grad(step(x), x)[0]
+    for create_graph in (False, True):
+        loss = checkpoint(step, x, use_reentrant=False)
+        for _ in range(2):  # the second backward needs what the checkpoint threw away
+            (grad,) = torch.autograd.grad(loss, x, retain_graph=True, create_graph=create_graph)
+            assert torch.equal(grad, wanted)
 
 
 @BACKENDS

@@ -52,8 +52,7 @@ class Row {
       v->resize(size_t(columns) + 1);
   }
 
-  // --- filled in by whoever loads the row
-  // --------------------------------------------------------------
+  // --- filled in by whoever loads the row ---------------------------------------------------
   Buffer<T> distance;           // [columns], a multiple of kChunk; sum_negatives may spoil it
   std::vector<T> d, y;          // [n] distance and angle of the positives
   std::vector<int32_t> column;  // [n] where they stand
@@ -63,8 +62,7 @@ class Row {
   // [columns] Σ_i negative_weight[i] H(d_i − d_j) goes here: what j is charged with
   T* spread = nullptr;
 
-  // --- what a policy reads and writes
-  // ---------------------------------------------------------------------
+  // --- what a policy reads and writes -------------------------------------------------------
   PositiveSums<T*> sums;
   std::vector<T> false_positives, grad_distance, grad_angle;
   std::vector<T> negative_weight, missorted_weight, angle_weight, rank_weight;

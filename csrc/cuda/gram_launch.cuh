@@ -59,8 +59,13 @@ GramWay choose_gram_way(int64_t dim, Products products) {
   return dim < 2 * kGramSlab<float> ? GramWay::kSimt : GramWay::kSplitMma;
 }
 
-// Large tiles read less; small ones, which give the same bits, where large ones would not fill a GPU.
+// Large tiles read less; small ones, which give the same bits, where large ones would not fill a GPU or
+// do not fit into one of its multiprocessors.
 constexpr int64_t kManyTiles = 256;
+constexpr int64_t kLargeShared =
+    std::max({gram_shared_bytes<MmaLarge::kTile, MmaLarge::kStages, float>(),
+              gram_shared_bytes<MmaLargePromoted::kTile, MmaLargePromoted::kStages, float>(),
+              gram_shared_bytes<SimtLarge::kTile, SimtLarge::kStages, float>()});
 
 template <class E, class Output>
 void launch_gram(const GramTask<E>& task, const Output& output, Products products,
@@ -69,8 +74,9 @@ void launch_gram(const GramTask<E>& task, const Output& output, Products product
   if constexpr (sizeof(E) == 8) {
     launch_simt<SimtDouble>(task, output, stream);
   } else {
-    const bool many =
-        task.sets * gram_tiles<128>(task.rows, task.columns, task.symmetric) >= kManyTiles;
+    const bool large =
+        task.sets * gram_tiles<128>(task.rows, task.columns, task.symmetric) >= kManyTiles &&
+        most_shared() >= kLargeShared;
     const auto mma = [&]<class Shape, bool kPromoted>(Shape) {
       using Math = PlainMath<E, Shape::kDown, Shape::kAcross, kPromoted>;
       launch_mma<Shape, Math>(task, output, stream);
@@ -78,16 +84,16 @@ void launch_gram(const GramTask<E>& task, const Output& output, Products product
     switch (choose_gram_way<E>(task.dim, products)) {
       case GramWay::kSimt:
         if constexpr (sizeof(E) == 4)
-          return many ? launch_simt<SimtLarge>(task, output, stream)
-                      : launch_simt<SimtSmall>(task, output, stream);
+          return large ? launch_simt<SimtLarge>(task, output, stream)
+                       : launch_simt<SimtSmall>(task, output, stream);
         break;
       case GramWay::kPlainMma:
-        return many ? mma.template operator()<MmaLarge, false>({})
-                    : mma.template operator()<MmaSmall, false>({});
+        return large ? mma.template operator()<MmaLarge, false>({})
+                     : mma.template operator()<MmaSmall, false>({});
       case GramWay::kPromotedMma:
         if constexpr (sizeof(E) == 2)
-          return many ? mma.template operator()<MmaLargePromoted, true>({})
-                      : mma.template operator()<MmaSmall, true>({});
+          return large ? mma.template operator()<MmaLargePromoted, true>({})
+                       : mma.template operator()<MmaSmall, true>({});
         break;
       case GramWay::kSplitMma:
         if constexpr (sizeof(E) == 4)

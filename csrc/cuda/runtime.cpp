@@ -46,6 +46,14 @@ DeviceScope::DeviceScope(const torch::stable::Tensor& tensor)
   check(cudaSetDevice(tensor.get_device_index()), "cudaSetDevice");
 }
 
+int64_t most_shared() {
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+        "cudaDeviceGetAttribute");
+  return bytes;
+}
+
 unsigned grid_blocks(int64_t pieces) {
   return unsigned(std::min<int64_t>(pieces, std::numeric_limits<int32_t>::max()));
 }

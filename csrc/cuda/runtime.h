@@ -33,6 +33,10 @@ class DeviceScope {
 #endif
 };
 
+// Bytes of shared memory that a block may ask for on the current device: 99 KB on GPUs of compute
+// capability 8.6, 8.9 and 12, more on those of data centres.
+int64_t most_shared();
+
 // Blocks of a grid for so many pieces of work. Kernels take turns at what goes beyond the largest
 // grid.
 unsigned grid_blocks(int64_t pieces);

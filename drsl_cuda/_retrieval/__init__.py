@@ -64,8 +64,10 @@ def _full_precision():
     """float32 products are float32: on some CPUs torch may be told to round them to bfloat16."""
     setting = torch.backends.mkldnn.matmul
     before = setting.fp32_precision
+    setting.fp32_precision = "none"  # what it follows when it has no value of its own
+    inherited = setting.fp32_precision
     setting.fp32_precision = "ieee"
     try:
         yield
     finally:
-        setting.fp32_precision = before
+        setting.fp32_precision = "none" if before == inherited else before

@@ -127,7 +127,7 @@ class _Attached(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         gradient = (ctx.gradient * grad_value.detach()).to(x.dtype)
         if torch.is_grad_enabled():  # create_graph
-            gradient = _FirstDerivativeOnly.apply("distributed loss", gradient, x)
+            gradient = _FirstDerivativeOnly.apply("distributed loss", gradient, x, grad_value)
         return gradient, None, None
 
 

@@ -112,9 +112,7 @@ def _mean_over_parts(losses, count, reduction):
     if len(losses) > 1:
         return torch.stack(losses).mean(0)
     (loss,) = losses
-    if (
-        count == 1 or reduction == "mean"
-    ):  # over all queries of all parts, and all have the same labels
+    if count == 1 or reduction == "mean":  # over all queries of all parts, labelled alike
         return loss
     return loss / count if reduction == "sum" else loss.mean(0)
 

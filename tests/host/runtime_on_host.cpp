@@ -22,6 +22,8 @@ void check_launch(const char* kernel) { check(cudaGetLastError(), kernel); }
 
 DeviceScope::DeviceScope(const torch::stable::Tensor&) : stream(nullptr) {}
 
+int64_t most_shared() { return int64_t(cuda_on_host::config().most_shared); }
+
 unsigned grid_blocks(int64_t pieces) {
   return unsigned(std::min<int64_t>(pieces, std::numeric_limits<int32_t>::max()));
 }
@@ -40,6 +42,11 @@ DRSL_HOST_API bool drsl_host_configure(const char* order, uint64_t seed, int os_
     return true;
   }
   return false;
+}
+
+// Bytes that a block may ask for from now on; 0: as many as on any GPU.
+DRSL_HOST_API void drsl_host_limit_shared(uint64_t bytes) {
+  cuda_on_host::config().most_shared = bytes > 0 ? size_t(bytes) : cuda_on_host::kMostShared;
 }
 
 DRSL_HOST_API uint64_t drsl_host_launches() { return cuda_on_host::counts().launches; }

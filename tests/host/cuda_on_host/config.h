@@ -1,5 +1,6 @@
 #pragma once
 // What a test chooses.
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
@@ -21,10 +22,14 @@ inline Order order_of(const std::string& name) {
   throw std::runtime_error("cuda_on_host: no such order: " + name);
 }
 
+// Shared memory of a block, if it is asked for: sm_90, sm_100. sm_86, sm_89 and sm_120 have 99 KB.
+constexpr size_t kMostShared = size_t(227) << 10;
+
 struct Config {
   Order order = Order::kForward;  // the environment's DRSL_HOST_ORDER, if there is one
   uint64_t seed = 1;              // of kShuffle
   int os_threads = 1;             // that share the blocks of a launch
+  size_t most_shared = kMostShared;
   bool checked_launches = false;  // whether each launch has to be followed by cudaGetLastError
 };
 
