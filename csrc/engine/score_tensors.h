@@ -14,7 +14,8 @@ struct ScoreTensors {
   int64_t S, N;
 
   // Refuses what does not lie there or fit, and rows of `most` entries or more.
-  ScoreTensors(const Tensor& given, const Tensor& target, double delta, Device device, int64_t most);
+  ScoreTensors(const Tensor& given, const Tensor& target, double delta, Device device,
+               int64_t most);
 
   ScalarType type() const { return scores.scalar_type(); }
   // regression_losses: [n], a number a positive, or as the scores are if they have sets
