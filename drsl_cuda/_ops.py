@@ -49,11 +49,15 @@ def accumulation(dtype):
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+@torch.compiler.assume_constant_result  # a trace is guarded by the setting, but cannot look at it
+def _tf32_is_allowed():
+    """torch has older names for this setting, which raise where it was changed by the newer ones."""
+    return torch.backends.cuda.matmul.fp32_precision == "tf32"
+
+
 def tf32(x):
     """Whether torch's settings let products of these rows round float32 to TF32: on GPUs only."""
-    return (
-        x.is_cuda and x.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest"
-    )
+    return x.is_cuda and x.dtype == torch.float32 and _tf32_is_allowed()
 
 
 def on_one_device(first, *others):
