@@ -50,6 +50,8 @@ def library():
     loaded = ctypes.CDLL(path)
     loaded.drsl_host_configure.argtypes = ctypes.c_char_p, ctypes.c_uint64, ctypes.c_int
     loaded.drsl_host_configure.restype = ctypes.c_bool
+    loaded.drsl_host_most_shared.argtypes = (ctypes.c_uint64,)
+    loaded.drsl_host_most_shared.restype = None
     loaded.drsl_host_launches.restype = loaded.drsl_host_switches.restype = ctypes.c_uint64
     return loaded
 
@@ -65,8 +67,9 @@ def launches():
 
 
 @contextlib.contextmanager
-def on_host_threads(order="forward", *, seed=1, os_threads=1):
-    """os_threads of the machine's share the blocks of a kernel."""
+def on_host_threads(order="forward", *, seed=1, os_threads=1, shared_kb=227):
+    """os_threads of the machine's share the blocks of a kernel, which may have so much shared memory."""
+    library().drsl_host_most_shared(shared_kb << 10)
     if not library().drsl_host_configure(order.encode(), seed, os_threads):
         raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
     instead = torch.library.Library("drsl", "IMPL")

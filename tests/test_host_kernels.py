@@ -226,3 +226,19 @@ def test_rank_sort_matches_the_oracle(dtype, order):
     )
     for value, wanted in zip(got, with_cpu, strict=True):
         assert_close(value, wanted, CONTRACT[dtype].grad)
+
+
+# Of a GPU with compute capability 8.6, 8.9 or 12. Many sets are many tiles, hardly anything in any of them.
+@pytest.mark.parametrize("dtype, dim", [(F64, 4), (F32, 4), (F32, 80), (F16, 8), (BF16, 600)])
+def test_blocks_may_have_less_shared_memory(dtype, dim):
+    needs("pairwise", "redistribute")
+    x = torch.randn(260, 2, dim, generator=torch.Generator().manual_seed(4)).to(dtype)
+    results = []
+    for shared_kb in (227, 99):
+        with on_host_threads("forward", shared_kb=shared_kb):
+            leaf = x.clone().requires_grad_()
+            distance, cosine = functional.pairwise_distance_angle(leaf)
+            (distance + cosine).sum().backward()
+        results.append([distance, cosine, leaf.grad])
+    for small, large in zip(*results, strict=True):  # by smaller tiles: the same bits
+        assert torch.equal(small, large)

@@ -59,8 +59,18 @@ GramWay choose_gram_way(int64_t dim, Products products) {
   return dim < 2 * kGramSlab<float> ? GramWay::kSimt : GramWay::kSplitMma;
 }
 
-// Large tiles read less; small ones, which give the same bits, where large ones would not fill a GPU.
+// Large tiles read less; small ones, which give the same bits, where large ones would not fill a GPU, or where
+// a block has no room for them: 99 KB with compute capability 8.6, 8.9 and 12.
 constexpr int64_t kManyTiles = 256;
+constexpr int kLargeShared = gram_shared_bytes<128, 3, float>();
+
+inline bool has_shared(int bytes) {
+  int device = 0, most = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+        "cudaDeviceGetAttribute");
+  return bytes <= most;
+}
 
 template <class E, class Output>
 void launch_gram(const GramTask<E>& task, const Output& output, Products products,
@@ -69,8 +79,8 @@ void launch_gram(const GramTask<E>& task, const Output& output, Products product
   if constexpr (sizeof(E) == 8) {
     launch_simt<SimtDouble>(task, output, stream);
   } else {
-    const bool many =
-        task.sets * gram_tiles<128>(task.rows, task.columns, task.symmetric) >= kManyTiles;
+    const int64_t tiles = task.sets * gram_tiles<128>(task.rows, task.columns, task.symmetric);
+    const bool many = tiles >= kManyTiles && has_shared(kLargeShared);
     const auto mma = [&]<class Shape, bool kPromoted>(Shape) {
       using Math = PlainMath<E, Shape::kDown, Shape::kAcross, kPromoted>;
       launch_mma<Shape, Math>(task, output, stream);

@@ -42,5 +42,10 @@ DRSL_HOST_API bool drsl_host_configure(const char* order, uint64_t seed, int os_
   return false;
 }
 
+// Bytes of shared memory that a block may ask for.
+DRSL_HOST_API void drsl_host_most_shared(uint64_t bytes) {
+  cuda_on_host::config().most_shared = bytes;
+}
+
 DRSL_HOST_API uint64_t drsl_host_launches() { return cuda_on_host::counts().launches; }
 DRSL_HOST_API uint64_t drsl_host_switches() { return cuda_on_host::counts().switches; }

@@ -22,9 +22,10 @@ inline Order order_of(const std::string& name) {
 }
 
 struct Config {
-  Order order = Order::kForward;  // the environment's DRSL_HOST_ORDER, if there is one
-  uint64_t seed = 1;              // of kShuffle
-  int os_threads = 1;             // that share the blocks of a launch
+  Order order = Order::kForward;           // the environment's DRSL_HOST_ORDER, if there is one
+  uint64_t seed = 1;                       // of kShuffle
+  int os_threads = 1;                      // that share the blocks of a launch
+  size_t most_shared = size_t(227) << 10;  // bytes of a block, if they are asked for: sm_90, sm_100
   bool checked_launches = false;  // whether each launch has to be followed by cudaGetLastError
 };
 

@@ -13,8 +13,7 @@
 
 namespace cuda_on_host {
 
-constexpr size_t kMostShared = size_t(227) << 10;  // of a block, if it is asked for: sm_90, sm_100
-constexpr size_t kUsualShared = size_t(48) << 10;  // if it is not
+constexpr size_t kUsualShared = size_t(48) << 10;  // of a block, if no more is asked for
 
 struct SharedLimits {
   std::mutex mutex;
@@ -59,8 +58,8 @@ inline void check_launch(const void* kernel, dim3 grid, dim3 block, size_t share
       grid.z > 65535)
     fail("a grid of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " +
          std::to_string(grid.z) + " blocks");
-  if (shared_bytes > kMostShared)
-    fail(std::to_string(shared_bytes) + " bytes of shared memory, more than any GPU has");
+  if (shared_bytes > config().most_shared)
+    fail(std::to_string(shared_bytes) + " bytes of shared memory, more than this GPU has");
   if (shared_bytes > allowed_shared(kernel))
     fail(std::to_string(shared_bytes) +
          " bytes of shared memory, which cudaFuncSetAttribute was not asked for");

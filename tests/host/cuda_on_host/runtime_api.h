@@ -46,7 +46,7 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cud
 template <class... A>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(A...), cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-  if (value < 0 || size_t(value) > cuda_on_host::kMostShared) return cudaErrorInvalidValue;
+  if (value < 0 || size_t(value) > cuda_on_host::config().most_shared) return cudaErrorInvalidValue;
   cuda_on_host::allow_shared(reinterpret_cast<const void*>(kernel), size_t(value));
   return cudaSuccess;
 }
@@ -71,7 +71,7 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
       *value = 0;
       return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = int(cuda_on_host::kMostShared);
+      *value = int(cuda_on_host::config().most_shared);
       return cudaSuccess;
   }
   return cudaErrorInvalidValue;
