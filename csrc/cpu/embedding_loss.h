@@ -1,6 +1,6 @@
 #pragma once
-// The fused pass of one set: embeddings → losses of the queries and, if wanted, gradients of both
-// sides.
+// The fused pass of one set: embeddings → losses of the queries and, if wanted, gradients
+// of both sides.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,8 +16,8 @@ struct Results {
   double* terms;  // [B, 3]
 };
 
-// counts and weight are [B]. grad_x [B, D] and grad_r [G, D] are overwritten; either may be null, grad_r is where the gallery
-// is the batch.
+// counts and weight are [B]. grad_x [B, D] and grad_r [G, D] are overwritten; either may be null,
+// grad_r is where the gallery is the batch.
 template <class T>
 void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool self_gallery,
                     const Selection& selection, const Selection::Counts* counts,

@@ -32,8 +32,8 @@ __device__ __forceinline__ void for_each_quad(const T* staged, F f) {
   }
 }
 
-// Numbers [column, column + 4) of a row that ends at `columns`. quads: rows begin at multiples of four
-// numbers.
+// Numbers [column, column + 4) of a row that ends at `columns`. quads: rows begin at multiples
+// of four numbers.
 template <class T>
 __device__ __forceinline__ void store_quad(T* row, int64_t column, int64_t columns, bool quads,
                                            const T (&numbers)[4]) {
