@@ -9,7 +9,9 @@ from bench.contenders import FLOOR, OURS
 CLOSE = 0.05  # of the floor; from run to run ratios differ by as much
 
 # (case, contender) patterns: why that is so, from measurement, in a short line. The first that fits is told.
-SMALL = "A call costs about 0.1 ms of a core at any size; so small a product hides no pass over rows"
+SMALL = (
+    "A call costs about 0.1 ms of a core at any size; so small a product hides no pass over rows"
+)
 MIRROR = "A gallery has no symmetry that halves a product, so the pass over rows comes on top"
 STREAMED = "Streamed: a block has two products behind its rows, and no symmetry halves one"
 BARE = "A call costs about 0.1 ms of a core, a bare autograd.Function 0.02, the products 0.006"
