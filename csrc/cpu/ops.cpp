@@ -169,9 +169,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
       Rows<T> rows, others;
       pack(data<In>(e.x) + s * e.B * e.D, e.B, e.D, normalize, rows,
            e.gallery ? data<In>(e.gallery) + s * e.G * e.D : nullptr, e.G, others);
-      embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection, counts.data(),
-                        weight.data(), loss, params, normalize, {losses.data(), terms.data()}, to_x,
-                        to_r);
+      embedding_loss<T>(plan, loss, params,
+                        {&rows, e.gallery ? &others : &rows, &selection, counts.data(),
+                         weight.data(), normalize, losses.data(), terms.data(), to_x, to_r});
       for (size_t q = 0; q < B; ++q) {
         if (each) {
           data<T>(out)[size_t(s) * B + q] = T(losses[q]);

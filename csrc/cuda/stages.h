@@ -85,9 +85,10 @@ template <class E>
 void normalise(const E* rows, int64_t count, int64_t dim, Norms<Accumulator<E>> norms,
                Accumulator<E>* unit, cudaStream_t);
 
-// out[s, q − first, k] = x_q · r_k for q in [first, first + count) and k < G, NaN for bad rows; columns
-// from G to ld are left as they are. What a pair gets depends on its two rows alone: equal rows get
-// equal bits, x·r and r·x too. symmetric: r is x and the whole of it is wanted; half the work.
+// out[s, q − first, k] = x_q · r_k for q in [first, first + count) and k < G, NaN for bad rows; what
+// lies behind the quad of column G − 1 is left as it is. What a pair gets depends on its two rows
+// alone: equal rows get equal bits, x·r and r·x too. symmetric: r is x and the whole of it is wanted;
+// half the work.
 template <class E>
 void gram(int64_t sets, const Side<E>& x, int64_t first, int64_t count, const Side<E>& r,
           bool symmetric, Accumulator<E>* out, int64_t ld, Products, cudaStream_t);
