@@ -1,6 +1,6 @@
 #pragma once
-// The fused pass of one set: embeddings → losses of the queries and, if wanted, gradients of both
-// sides.
+// The fused pass of one set: embeddings → losses of the queries and, if wanted, gradients
+// of both sides.
 #include <cstdint>
 #include <string>
 #include <vector>

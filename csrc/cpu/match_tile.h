@@ -1,6 +1,6 @@
 #pragma once
-// A thread's way through a tile of the evaluation (match_tiles.h): products, counts, and what they do not
-// decide.
+// A thread's way through a tile of the evaluation (match_tiles.h): products, counts, and what they
+// do not decide.
 #include <algorithm>
 #include <atomic>
 #include <cmath>
