@@ -222,7 +222,9 @@ class GramSource : protected RowPairs<T> {
 
  protected:
   static __device__ __forceinline__ T root(T x) { return fast_sqrt(x); }
+  // What fast_reciprocal takes for 0 is the share of a pair as far apart as numbers go.
   static __device__ __forceinline__ T inverse(T d) {
+    if (sizeof(T) == 4 && d > 1 / kSmallest<T> && d <= kMost<T>) return 1 / d;
     return d < kSmallest<T> ? T(0) : fast_reciprocal(d);
   }
 
