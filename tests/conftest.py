@@ -58,6 +58,12 @@ def device(request):
 
 
 @pytest.fixture
+def on_kernels(request, device):
+    """Whether native code on this device is the CUDA kernels, on a GPU or on host threads."""
+    return device.type == "cuda" or request.config.getoption("--on-host-threads") is not None
+
+
+@pytest.fixture
 def two_threads():
     """Some tests need more than one thread to mean anything; restores the number afterwards."""
     before = torch.get_num_threads()

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+import drsl_cuda  # noqa: F401 - registers the operators, which tests of them alone do not
+
 ORDERS = ("forward", "reverse", "shuffle", "warp")
 OPERATORS = (
     "pairwise",

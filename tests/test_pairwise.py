@@ -68,8 +68,12 @@ def test_every_pair_matches_the_oracle(name, dtype, pairwise, device):
     np.testing.assert_allclose(cosine.cpu().double(), wanted[1], rtol=0, atol=COSINE[compute])
 
 
+# 1/(|x||r|) is below the smallest number of the type there, and kernels form it (docs/numerics.md).
+BEYOND_KERNELS = {("extreme_2^100", F32), ("extreme_2^600", F64)}
+
+
 @pytest.mark.parametrize("name, dtype", [p for p in ROWS_BY_TYPE if p.values[1] in (F64, F32)])
-def test_the_derivative_matches_the_oracle(name, dtype, pairwise, device):
+def test_the_derivative_matches_the_oracle(name, dtype, pairwise, device, on_kernels):
     c = build(name)
     rng = np.random.default_rng(5)
     x = c.x.to(device, dtype, copy=True).requires_grad_()
@@ -77,7 +81,9 @@ def test_the_derivative_matches_the_oracle(name, dtype, pairwise, device):
     outputs = pairwise(x, gallery)
     cotangents = [rng.standard_normal(tuple(outputs[0].shape)) for _ in outputs]
     # At extreme scales one of the two derivatives drowns the other: each is checked by itself.
-    for which in (0, 1):
+    beyond = on_kernels and pairwise is functional.pairwise_distance_angle
+    beyond = beyond and (name, dtype) in BEYOND_KERNELS
+    for which in (0,) if beyond else (0, 1):
         inputs = [x] if gallery is None else [x, gallery]
         got = torch.autograd.grad(
             outputs[which],
