@@ -10,6 +10,7 @@ import torch
 
 from drsl_cuda import _memory
 from drsl_cuda._ops import EMBEDDING_LOSS, NONE, REDISTRIBUTE, tf32
+from drsl_cuda._torch_private import below_autograd, transforms_are_active
 
 
 def _refuse(name, *gradients):
@@ -20,7 +21,7 @@ def _refuse(name, *gradients):
 
 def refuse_transforms(name):
     """torch refuses them as well, and asks whoever wrote the loss for a setup_context."""
-    if torch._C._are_functorch_transforms_active():
+    if transforms_are_active():
         raise RuntimeError(
             f"drsl_cuda: {name} cannot be transformed by torch.func (grad, vmap, jvp, ...): "
             "use torch.autograd.grad, and a leading dimension of sets in place of vmap"
@@ -131,7 +132,7 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
         later = arguments[3] == NONE
         want_x, want_gallery, *_ = ctx.needs_input_grad
         ctx.tf32 = tf32(x)
-        with torch._C._AutoDispatchBelowAutograd():
+        with below_autograd():
             loss, terms, grad_x, grad_gallery = _run(
                 *problem,
                 None,
@@ -173,7 +174,7 @@ def _gradients(ctx, problem, grad_loss, want_x, want_gallery):
     weights = grad_loss if ctx.arguments[3] == NONE else None
     gradients, ctx.gradients = ctx.gradients, None  # handed over: a second backward computes anew
     if gradients is None:
-        with torch._C._AutoDispatchBelowAutograd():
+        with below_autograd():
             gradients = _run(*problem, weights, *ctx.arguments, want_x, want_gallery, ctx.tf32)[2:]
     # On a CPU it costs nothing to see that there is nothing to do.
     scaled = weights is not None or (readable(grad_loss) and grad_loss.item() == 1.0)

@@ -5,6 +5,8 @@ What each operator computes is in csrc/; its schema is in csrc/library.cpp.
 
 import torch
 
+from drsl_cuda._torch_private import has_kernel
+
 try:
     from drsl_cuda import _C
 except ImportError as error:
@@ -35,8 +37,7 @@ NONE, MEAN, SUM = 0, 1, 2  # reduction, as the operators count them
 def _devices(op):
     """Device types that the library holds a kernel of `op` for."""
     keys = {"cpu": "CPU", "cuda": "CUDA"}
-    has = torch._C._dispatch_has_kernel_for_dispatch_key
-    return frozenset(device for device, key in keys.items() if has(op.name(), key))
+    return frozenset(device for device, key in keys.items() if has_kernel(op.name(), key))
 
 
 _ON_EMBEDDINGS = (PAIRWISE, RANK_SORT, REDISTRIBUTE, EMBEDDING_LOSS)

@@ -11,6 +11,7 @@ import torch
 
 from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse, readable, refuse_transforms
 from drsl_cuda._ops import ALRP_LOSS, AP_LOSS, RANK_SORT_LOSS, on_one_device
+from drsl_cuda._torch_private import below_autograd
 
 
 def _losses(scores, count):
@@ -154,7 +155,7 @@ class _EagerOneLoss(torch.autograd.Function):
 
 
 def _run(op, *arguments):
-    with torch._C._AutoDispatchBelowAutograd():
+    with below_autograd():
         return op(*arguments)
 
 
