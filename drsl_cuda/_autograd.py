@@ -7,6 +7,7 @@ with the derivative of what follows the loss: a loss scale is there to save what
 """
 
 import torch
+from torch import Tensor
 
 from drsl_cuda import _memory
 from drsl_cuda._ops import EMBEDDING_LOSS, NONE, REDISTRIBUTE, tf32
@@ -19,7 +20,7 @@ def _refuse(name, *gradients):
         raise RuntimeError(f"drsl_cuda: {name} has a first derivative only")
 
 
-def refuse_transforms(name):
+def refuse_transforms(name: str) -> None:
     """torch refuses them as well, and asks whoever wrote the loss for a setup_context."""
     if transforms_are_active():
         raise RuntimeError(
@@ -28,7 +29,7 @@ def refuse_transforms(name):
         )
 
 
-def readable(tensor):
+def readable(tensor: Tensor) -> bool:
     """Whether its numbers are free to look at: on a CPU, and not of a mode that has none (fake tensors)."""
     return tensor.is_cpu and type(tensor) is torch.Tensor
 
@@ -190,8 +191,17 @@ def _gradients(ctx, problem, grad_loss, want_x, want_gallery):
 
 
 def embedding_loss(
-    x, labels, gallery, gallery_labels, self_index, exclude, loss, params, normalize, reduction
-):
+    x: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None,
+    gallery_labels: Tensor | None,
+    self_index: Tensor | None,
+    exclude: Tensor | None,
+    loss: str,
+    params: list[float],
+    normalize: bool,
+    reduction: int,
+) -> tuple[Tensor, Tensor]:
     """(loss, terms) of the fused operator, differentiable in x and gallery; terms are detached."""
     problem = (labels, gallery_labels, self_index, exclude)
     arguments = (loss, params, normalize, reduction)
