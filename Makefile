@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+export DRSL_STRICT ?= 1
 HOST_ORDER ?= warp
 
 ifeq ($(strip $(VENV)),)

@@ -4,6 +4,7 @@ What is built is decided by the environment:
 
     DRSL_CUDA        auto (default: CUDA kernels if there is a toolkit), on or off; FORCE_CUDA=1 means on
     DRSL_CUDA_ARCHS  GPU architectures, "80;90;100" or "8.0;9.0+PTX"; or TORCH_CUDA_ARCH_LIST
+    DRSL_STRICT      1: a warning in CUDA sources is an error, as by `make`; default 0
     CUDA_HOME, MAX_JOBS, CC, CXX  as for any torch extension
 
 The library uses LibTorch's stable ABI and links no CUDA library of torch, so one build serves every
@@ -139,7 +140,9 @@ def add_cuda(ext, toolkit, archs):
     ext.library_dirs += [str(toolkit / "lib64"), str(toolkit / "lib")]
     ext.extra_compile_args["cxx"] += ["-isystem", str(toolkit / "include")]
     nvcc = ext.extra_compile_args["nvcc"]
-    nvcc += ["-O3", "-std=c++20", "-Werror", "all-warnings", "-Xfatbin", "-compress-all"]
+    nvcc += ["-O3", "-std=c++20", "-Xfatbin", "-compress-all"]
+    if os.environ.get("DRSL_STRICT") == "1":
+        nvcc += ["-Werror", "all-warnings"]  # of the C++ compiler too
     nvcc += ["-Xcompiler", f"-fvisibility=hidden,-Wall,{SHORT_PATHS}"]
     for number, ptx in archs:
         nvcc.append(f"-gencode=arch=compute_{number},code=sm_{number}")

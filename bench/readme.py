@@ -25,6 +25,7 @@ CASES = (
 )  # fmt: skip
 OTHERWISE = ("scores-100000-2000", "scores-1000000-10000", "evaluate-market1501", "evaluate-msmt17")
 WIDTH = 118
+WORST = 5  # of the cases above their floor: so many are shown
 BUSY = 1.0  # of the load average, beyond the run's own threads
 HEAD = ("(B, K, D)", "two products", "DRSL", "FIDI", "Smooth-AP", "triplet", "reference",
         "compiled", "fastest peer")  # fmt: skip
@@ -112,22 +113,28 @@ def otherwise(found):
             )
         else:
             yield (
-                f"- Evaluation, {case.size:,} queries × {case.gallery:,} × {case.dim}: {times} of the "
-                f"bare product ({number(row['ms']['both']['median'] / 1e3)} s)"
+                f"- Evaluation, {case.size:,} queries × {case.gallery:,} × {case.dim}: {times} times "
+                f"the bare product ({number(row['ms']['both']['median'] / 1e3)} s)"
             )
 
 
-def lost(found):
-    """A sentence for the cases that take longer than their floor, and one for rivals ahead."""
-    above = [
-        f"{case.title}: {number(row['of_floor']['median'])}"
-        for case, row in standing.above_floor(found)
-    ]
+def lost(found, device):
+    """The cases farthest above their floor, the worst first, with reasons; then peers that are ahead."""
+    above = sorted(standing.above_floor(found), key=lambda of: -of[1]["of_floor"]["median"])
+    lines = ["**Where we lose.** No case takes longer than its products."]
+    if above:
+        worst = "the" if len(above) <= WORST else f"the worst {WORST} of {len(above)}"
+        lines = [f"**Where we lose**, {worst} cases that take longer than their products:", ""]
+    for case, row in above[:WORST]:
+        told = standing.why(case, FLOOR)
+        ratio = number(row["of_floor"]["median"])
+        lines.append(f"- {case.title}: {ratio}" + (f". {told}." if told else "."))
     ahead = [f"{name_of(row)} at {case.title}" for case, row in standing.ahead(found)]
-    return (
-        f"**Where we lose.** Above the floor: {'; '.join(above) or 'nothing'}. "
-        f"Ahead of ours: {'; '.join(ahead) or 'no peer in any case that was measured'}."
-    )
+    peers = f"Faster peers: {'; '.join(ahead)}." if ahead else (
+        "No peer was faster in any measured case."
+    )  # fmt: skip
+    everything = f"[All of them, with reasons](bench/results/{device}/report.md#where-we-lose)."
+    return [*lines, "", wrapped(f"{everything} {peers}")]
 
 
 def provenance(found, device):
@@ -140,8 +147,8 @@ def provenance(found, device):
         busy = f", **while others computed there too** (load {busiest:.0f})"
     return (
         f"`python -m bench`, {plots.where(found)}{busy}, torch {machine['packages']['torch']}, {day}, commit "
-        f"{(machine['commit'] or 'unknown')[:9]}{changes}; medians of ratios, each to the products of the "
-        f"same turns. [All rows, plots and aims](bench/results/{device}/report.md)."
+        f"{(machine['commit'] or 'unknown')[:9]}{changes}; medians of ratios, each to products timed in "
+        f"the same turns. [All rows, plots and aims](bench/results/{device}/report.md)."
     )
 
 
@@ -149,7 +156,7 @@ def text(found, device, picture):
     lines = [*table(found), ""]
     if picture:
         lines += [f"![Time against the number of samples](bench/results/{device}/time.svg)", ""]
-    lines += [wrapped(provenance(found, device)), "", *otherwise(found), "", wrapped(lost(found))]
+    lines += [wrapped(provenance(found, device)), "", *otherwise(found), "", *lost(found, device)]
     return "\n".join(lines)
 
 

@@ -8,30 +8,23 @@ from bench.contenders import FLOOR, OURS
 
 CLOSE = 0.05  # of the floor; from run to run ratios differ by as much
 
-# (case, contender) patterns: why that is so, from measurement. The first that fits is told.
+# (case, contender) patterns: why that is so, from measurement, in a short line. The first that fits is told.
 SMALL = (
-    "A call costs about 0.1 ms of a core whatever its size (that is what 8 samples take), and so small a "
-    "product hides no pass over rows: the triplet, which ranks nothing, takes as long"
+    "A call costs about 0.1 ms of a core at any size; so small a product hides no pass over rows"
 )
+MIRROR = "A gallery has no symmetry that halves a product, so the pass over rows comes on top"
+STREAMED = "Streamed: a block has two products behind its rows, and no symmetry halves one"
+BARE = "A call costs about 0.1 ms of a core, a bare autograd.Function 0.02, the products 0.006"
 WHY = (
-    (
-        "8x4x64", FLOOR,
-        "A call costs about 0.1 ms of a core, a bare autograd.Function 0.02, the two products 0.006",
-    ),
+    ("8x4x64", FLOOR, BARE),
     ("64x4x*", FLOOR, SMALL),
     ("64x16x*", FLOOR, SMALL),
     ("8x64x*", FLOOR, SMALL),
     ("128x4x*", FLOOR, SMALL),
-    (
-        "4096x2048x512", FLOOR,
-        "2,047 positives of each query: sums over pairs are trees of prefix sums, two a row (docs/design.md)",
-    ),
-    (
-        "*-of-*", FLOOR,
-        "A gallery is no mirror of the batch: no product is halved, so the pass over rows comes on top",
-    ),
-    ("16384x4x*", FLOOR, "Streamed: a block has two products behind its rows, and no symmetry halves one"),
-    ("65536x4x*", FLOOR, "Streamed: a block has two products behind its rows, and no symmetry halves one"),
+    ("4096x2048x512", FLOOR, "Each query has 2,047 positives: sums over pairs need two trees a row"),
+    ("*-of-*", FLOOR, MIRROR),
+    ("16384x4x*", FLOOR, STREAMED),
+    ("65536x4x*", FLOOR, STREAMED),
 )  # fmt: skip
 
 

@@ -7,8 +7,8 @@
 #endif
 
 STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
-  // Distance and cosine of all pairs, [.., B, G] each. tf32: on a GPU, float32 products may be
-  // rounded.
+  // Distance and cosine of all pairs, [.., B, G] each. tf32: on a GPU, float32 products
+  // may be rounded.
   m.def("pairwise(Tensor x, Tensor? gallery, bool tf32=False) -> (Tensor distance, Tensor cosine)");
 
   // A query's row → its loss and its primary terms: loss [.., B], terms [.., B, 3], ∂/∂d and ∂/∂cos
@@ -55,10 +55,10 @@ STABLE_TORCH_LIBRARY(DRSL_NAMESPACE, m) {
   // [B]: where those of the query's identity are in it; on_grid: products are exact.
   // ap, inp: NaN without matches. first: place of the first match, 0 without.
 
-  // A tile of height × width at a time. Operands: scale · (features − a centre), multiplied in `parts`
-  // sums. first_equal [G]: the first entry of its tile with the same features, as a place in the tile.
-  // limit: distances from differences that a query may take, −1: any number; first is −1 if they are
-  // more.
+  // A tile of height × width at a time. Operands: scale · (features − a centre), multiplied in
+  // `parts` sums. first_equal [G]: the first entry of its tile with the same features, as a place
+  // in the tile. limit: distances from differences that a query may take, −1: any number; first is
+  // −1 if they are more.
   m.def(
       "match_tiles(Tensor x_operand, Tensor gallery_operand, Tensor x, Tensor gallery, "
       "Tensor x_norm2, Tensor gallery_norm2, Tensor first_equal, Tensor by_identity, Tensor begin, "

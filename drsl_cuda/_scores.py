@@ -79,10 +79,17 @@ _register("alrp_loss", 5, 1)
 # The same on a shorter way, where values may be looked at.
 
 
-def _finish(ctx, gradient, *by):
+def _saved(ctx, at_hand):
+    """What forward was given, or nothing where it is not needed: looked at once, as a checkpoint allows no
+    more.
+    """
+    return None if at_hand and not torch.is_grad_enabled() else ctx.saved_tensors
+
+
+def _finish(ctx, saved, gradient, *by):
     """The gradient as autograd is to have it, once it has been multiplied with `by`."""
     if torch.is_grad_enabled():  # create_graph
-        return _FirstDerivativeOnly.apply(ctx.name, gradient, ctx.saved_tensors[0], *by)
+        return _FirstDerivativeOnly.apply(ctx.name, gradient, saved[0], *by)
     return gradient
 
 
@@ -115,20 +122,17 @@ class _EagerRankSort(torch.autograd.Function):
         alike = by_ranking is not None and by_sorting is not None and readable(by_ranking)
         alike = alike and torch.equal(by_ranking, by_sorting)
         gradients, ctx.gradients = ctx.gradients, None  # handed over: a second backward starts anew
-        if gradients is None or (gradients[1].shape != gradients[0].shape and not alike):
-            gradients = _run(RANK_SORT_LOSS, *ctx.saved_tensors, ctx.delta, True, not alike)[2:]
-        if alike:
-            return (
-                _finish(ctx, _times(gradients[0], by_ranking), by_ranking, by_sorting),
-                None,
-                None,
-            )
+        at_hand = gradients is not None and (alike or gradients[1].shape == gradients[0].shape)
+        saved = _saved(ctx, at_hand)
+        if not at_hand:
+            gradients = _run(RANK_SORT_LOSS, *saved, ctx.delta, True, not alike)[2:]
         if by_ranking is None or by_sorting is None:
             by, gradient = (by_ranking, 0) if by_sorting is None else (by_sorting, 1)
-            return _finish(ctx, _times(gradients[gradient], by), by), None, None
+            return _finish(ctx, saved, _times(gradients[gradient], by), by), None, None
         total = _times(gradients[0], by_ranking)
-        total.addcmul_(gradients[1], by_sorting.detach()[..., None])
-        return _finish(ctx, total, by_ranking, by_sorting), None, None
+        if not alike:
+            total.addcmul_(gradients[1], by_sorting.detach()[..., None])
+        return _finish(ctx, saved, total, by_ranking, by_sorting), None, None
 
 
 class _EagerOneLoss(torch.autograd.Function):
@@ -150,9 +154,10 @@ class _EagerOneLoss(torch.autograd.Function):
         if by is None:
             return None, *nothing
         gradient, ctx.gradient = ctx.gradient, None
+        saved = _saved(ctx, gradient is not None)
         if gradient is None:
-            gradient = _run(ctx.op, *ctx.saved_tensors, *ctx.numbers, True)[-1]
-        return _finish(ctx, _times(gradient, by), by), *nothing
+            gradient = _run(ctx.op, *saved, *ctx.numbers, True)[-1]
+        return _finish(ctx, saved, _times(gradient, by), by), *nothing
 
 
 def _run(op, *arguments):

@@ -120,10 +120,38 @@ def test_readmes_figures_come_from_the_results(page, capsys):
     assert "1.5 (PML batch-hard triplet)" in text
     assert "0.350 of one `torch.sort`" in text
     told = " ".join(text.split())
-    assert "Above the floor: (64, 4, 2048): 2.00." in told
-    assert "Ahead of ours: PML batch-hard triplet at (64, 4, 2048)." in told
+    assert "- (64, 4, 2048): 2.00. A call costs" in told
+    assert "Faster peers: PML batch-hard triplet at (64, 4, 2048)." in told
+    assert "(bench/results/a-cpu/report.md#where-we-lose)" in told
     assert "while others computed" not in told
     assert rewritten(page) == 0 and page.read_text() == text, "the same results, the same page"
+
+
+def test_readme_shows_the_worst_cases_first_and_says_how_many_there_are(page):
+    folder = page.parent / "results" / "a-cpu"
+    ratios = {"8x4x64": 1.2, "64x4x512": 4.0, "128x4x768": 1.5, "256x4x512": 3.0, "256x4x2048": 1.1,
+              "1024x4x512": 2.0, "1024x16x512": 0.9}  # fmt: skip
+    kept(
+        folder, a_run(*(measured(name, "drsl", "ours", 1, ratio) for name, ratio in ratios.items()))
+    )
+    rewritten(page)
+    text = page.read_text()
+    assert "the worst 5 of 6 cases" in text
+    shown = [line for line in text.splitlines() if line.startswith("- (")]
+    assert [line.partition("): ")[2][:4] for line in shown] == [
+        "4.00",
+        "3.00",
+        "2.00",
+        "1.50",
+        "1.20",
+    ]
+    assert "No peer was faster in any measured case." in " ".join(text.split())
+
+
+def test_nothing_lost_is_said_in_a_sentence(page):
+    kept(page.parent / "results" / "a-cpu", a_run(measured("8x4x64", "drsl", "ours", 1, 0.9)))
+    rewritten(page)
+    assert "**Where we lose.** No case takes longer than its products." in page.read_text()
 
 
 def test_a_busy_machine_is_told(page):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from drsl_cuda import DRSLLoss, functional
+from drsl_cuda import DRSLLoss, _ops, functional
 from running import loss_and_grads
 from tolerances import F16, F32, F64, SAME, assert_close
 
@@ -240,3 +240,45 @@ def test_a_step_on_fake_tensors_asks_for_no_number(name):
         loss = step(x)
         loss.sum().backward()
     assert loss.dtype == F32 and x.grad.shape == x.shape and x.grad.dtype == F32
+
+
+# ------------------------------------------------------------------------------- TF32
+
+
+class RowsOnAGPU:
+    is_cuda, dtype = True, F32
+
+
+@pytest.fixture
+def torch_settings():
+    """torch's settings of precision, which its older and newer names do not agree about once mixed."""
+    yield
+    torch.set_float32_matmul_precision("highest")
+    for setting in (torch.backends, torch.backends.cuda.matmul):
+        setting.fp32_precision = "none"
+
+
+SETTINGS = {  # what says so: whether products may be rounded to TF32
+    "torch.set_float32_matmul_precision('highest')": False,
+    "torch.set_float32_matmul_precision('high')": True,
+    "torch.set_float32_matmul_precision('medium')": True,
+    "setattr(torch.backends.cuda.matmul, 'allow_tf32', True)": True,
+    "setattr(torch.backends.cuda.matmul, 'fp32_precision', 'tf32')": True,
+    "setattr(torch.backends.cuda.matmul, 'fp32_precision', 'ieee')": False,
+    "setattr(torch.backends, 'fp32_precision', 'tf32')": True,
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_tf32_follows_each_of_torchs_settings(setting, torch_settings):
+    assert not _ops.tf32(RowsOnAGPU)
+    exec(setting)
+    assert _ops.tf32(RowsOnAGPU) is SETTINGS[setting]
+
+
+def test_tf32_is_asked_for_in_one_trace_and_again_when_it_changes(torch_settings):
+    # Rows on a GPU are not needed for this: what is_cuda says of them, a trace knows.
+    traced = torch.compile(lambda x: x + _ops.tf32(RowsOnAGPU), fullgraph=True, backend="eager")
+    for precision, allowed in (("highest", 0.0), ("high", 1.0), ("highest", 0.0)):
+        torch.set_float32_matmul_precision(precision)
+        assert traced(torch.zeros(())).item() == allowed

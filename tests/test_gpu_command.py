@@ -28,6 +28,8 @@ def test_results_are_copied_to_where_few_files_are_wanted(tmp_path, monkeypatch)
     folder.mkdir()
     for number in range(20):
         (folder / f"{number}.log").write_text("said")
+    for plot in ("time.png", "time.svg", "memory.png", "memory.svg", "ratios.png", "ratios.svg"):
+        (folder / plot).write_text("drawn")
     (folder / "on-the-gpu.json").write_text(json.dumps({"counts": {"passed": 3}}))
     monkeypatch.setenv("OUT", str(out))
     verdict.write(folder, FACTS, {"a": runner.Outcome("passed", "with a | in it")})
@@ -35,6 +37,13 @@ def test_results_are_copied_to_where_few_files_are_wanted(tmp_path, monkeypatch)
     assert kept == ["logs.tar.gz", "tests.json", "verdict.md"]
     assert json.loads((folder / "tests.json").read_text())["on-the-gpu"]["counts"]["passed"] == 3
     assert "All good." in (folder / "verdict.md").read_text()
+
+
+def test_packages_beside_pythons_own_are_found_by_what_it_calls(monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert steps.paths_of_python()["PYTHONPATH"] == str(ROOT)
+    monkeypatch.setenv("PYTHONPATH", "/tmp/site")
+    assert steps.paths_of_python()["PYTHONPATH"] == f"{ROOT}:/tmp/site"
 
 
 def test_the_shares_fit_and_the_steps_are_those_that_were_asked_for():

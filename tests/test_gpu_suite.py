@@ -70,3 +70,22 @@ def test_what_became_of_tests_is_judged(counted, in_time, optional, state):
 def test_tests_that_cannot_be_collected_fail_the_step(tmp_path):
     outcome, _ = run_suite(tmp_path, tests="import nothing_of_this_name")
     assert outcome.state == "failed"
+
+
+SLOW_FIRST = """
+import pytest
+
+@pytest.mark.slow
+def test_slow():
+    pass
+
+def test_quick():
+    pass
+"""
+
+
+def test_what_takes_long_comes_last(tmp_path):
+    run_suite(tmp_path, tests=SLOW_FIRST, shards=1)
+    lines = (tmp_path / "some-0.jsonl").read_text().splitlines()
+    names = [json.loads(line)["test"].split("::")[1] for line in lines]
+    assert list(dict.fromkeys(names)) == ["test_quick", "test_slow"]

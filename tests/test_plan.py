@@ -49,6 +49,10 @@ def test_many_sets_of_a_small_batch_stay_one_problem():
     assert plan(512, 16, sets=100)["path"] == "in memory"
 
 
+def test_rows_too_long_for_a_grid_are_not_small():
+    assert plan(64, 2**20)["path"] == "small" and plan(64, 2**20 + 1)["path"] == "in memory"
+
+
 def test_workspace_stays_within_what_is_promised():
     # Coefficients, their angular parts and slots for many positives; the gradient (128 MiB) comes on top.
     assert plan(65_536, 512)["workspace_bytes"] <= 850 * MIB

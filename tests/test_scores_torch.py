@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 import oracle_scores
 from cases_scores import LOSSES, build, detector, expected, gradients, oracle, problem, run
@@ -43,6 +44,25 @@ def test_a_forward_derivative_is_refused_rather_than_zero(loss, backend):
 
     with pytest.raises(RuntimeError, match="derivative"):
         torch.autograd.functional.jvp(total, c.scores, torch.ones_like(c.scores))
+
+
+@BACKENDS
+@LOSS
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_checkpoint_computes_the_loss_again(loss, alike, backend):
+    c = build("soft_labels")
+    leaf = c.scores.clone().requires_grad_()
+
+    def total(scores):
+        results = run(loss, scores, c.targets, c.regression, 0.5, backend)
+        first, *others = (result for result in results if result.requires_grad)
+        return first + sum(others) * (1 if alike else 2)
+
+    (wanted,) = torch.autograd.grad(total(leaf), leaf)
+    kept = checkpoint(total, leaf, use_reentrant=False)
+    for create_graph in (False, False, True):  # the second backward needs what was thrown away
+        (got,) = torch.autograd.grad(kept, leaf, retain_graph=True, create_graph=create_graph)
+        assert_close(got, wanted, 1e-12)
 
 
 @BACKENDS

@@ -20,8 +20,8 @@ using DrslStep = Drsl<T, Hard<T>>;
 // X(policy): every policy that engines compile a row kernel for.
 #define DRSL_FOR_EACH_POLICY(X) X(DrslSmooth) X(DrslStep) X(Fidi) X(SmoothAP) X(BatchHardTriplet)
 
-// f(policy) for the loss of that name; false if there is none or it takes other parameters. They are
-// finite.
+// f(policy) for the loss of that name; false if there is none or it takes other parameters.
+// They are finite.
 template <class T, class F>
 bool with_policy(const std::string& loss, const std::vector<double>& p, F f) {
   for (const double parameter : p)

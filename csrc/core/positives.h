@@ -2,9 +2,9 @@
 // Sums among the n positives of one query, directly: n² pairs, no scratch. Right for few positives;
 // for many see positives_sorted.h, which forms the same sums in O(n log n).
 //
-// V is a number (a thread looks after one positive) or a SIMD vector (one positive a lane); the
-// inner loop runs over the other positives, which all lanes share, so nothing is ever summed across
-// lanes.
+// V is a number (a thread looks after one positive) or a SIMD vector (one positive a lane);
+// the inner loop runs over the other positives, which all lanes share, so nothing is ever
+// summed across lanes.
 #include "core/step.h"
 
 namespace drsl {

@@ -11,8 +11,8 @@ namespace drsl {
 template <class T>
 class RadixOrder {
  public:
-  // order[0..n) becomes the places of the keys from smallest to largest; equal keys keep their
-  // order.
+  // order[0..n) becomes the places of the keys from smallest to largest; equal keys
+  // keep their order.
   void operator()(int n, const T* key, int* order) {
     digits_.resize(size_t(n));
     next_.resize(size_t(n));

@@ -132,42 +132,36 @@ void streaming(const Plan& plan, Problem<T>& p, const Policy& policy, T* grad_x,
 }  // namespace
 
 template <class T>
-void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool self_gallery,
-                    const Selection& selection, const Selection::Counts* counts,
-                    const double* weight, const std::string& loss,
-                    const std::vector<double>& params, bool normalize, Results results, T* grad_x,
-                    T* grad_r) {
-  std::vector<double> radial(static_cast<size_t>(x.count));
+void embedding_loss(const Plan& plan, const std::string& loss, const std::vector<double>& params,
+                    const LossTask<T>& task) {
+  const Rows<T>& r = *task.r;
+  std::vector<double> radial(static_cast<size_t>(task.x->count));
   Problem<T> p{};
-  p.x = &x;
-  p.r = &r;
-  p.selection = &selection;
+  p.x = task.x;
+  p.r = task.r;
+  p.selection = task.selection;
   for (int64_t k = 0; r.any_bad && k < r.count; ++k)
     if (r.bad[size_t(k)]) p.bad_columns.push_back(int32_t(k));
-  p.counts = counts;
-  p.weight = weight;
+  p.counts = task.counts;
+  p.weight = task.weight;
   p.leading = plan.leading;
-  p.normalize = normalize;
-  p.gradient = grad_x || grad_r;
-  p.loss = results.loss;
-  p.terms = results.terms;
+  p.normalize = task.normalize;
+  p.gradient = task.grad_x || task.grad_r;
+  p.loss = task.loss;
+  p.terms = task.terms;
   p.radial = radial.data();
   const bool known = with_policy<T>(loss, params, [&](const auto& policy) {
     if (plan.path == Path::kTriangle)
-      triangle(plan, p, policy, grad_x);
+      triangle(plan, p, policy, task.grad_x);
     else
-      streaming(plan, p, policy, grad_x, self_gallery ? grad_x : grad_r);
+      streaming(plan, p, policy, task.grad_x, task.x == task.r ? task.grad_x : task.grad_r);
   });
   STD_TORCH_CHECK(known, "drsl: no loss '", loss, "' with ", params.size(), " parameters");
 }
 
-template void embedding_loss(const Plan&, const Rows<float>&, const Rows<float>&, bool,
-                             const Selection&, const Selection::Counts*, const double*,
-                             const std::string&, const std::vector<double>&, bool, Results, float*,
-                             float*);
-template void embedding_loss(const Plan&, const Rows<double>&, const Rows<double>&, bool,
-                             const Selection&, const Selection::Counts*, const double*,
-                             const std::string&, const std::vector<double>&, bool, Results, double*,
-                             double*);
+template void embedding_loss(const Plan&, const std::string&, const std::vector<double>&,
+                             const LossTask<float>&);
+template void embedding_loss(const Plan&, const std::string&, const std::vector<double>&,
+                             const LossTask<double>&);
 
 }  // namespace drsl

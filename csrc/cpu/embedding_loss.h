@@ -1,6 +1,6 @@
 #pragma once
-// The fused pass of one set: embeddings → losses of the queries and, if wanted, gradients of both
-// sides.
+// The fused pass of one set: embeddings → losses of the queries and, if wanted, gradients
+// of both sides.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,18 +11,21 @@
 
 namespace drsl {
 
-struct Results {
-  double* loss;   // [B]
-  double* terms;  // [B, 3]
+// B queries against G entries; x and r are the same rows where the gallery is the batch.
+template <class T>
+struct LossTask {
+  const Rows<T>*x, *r;
+  const Selection* selection;
+  const Selection::Counts* counts;  // [B]
+  const double* weight;             // [B]
+  bool normalize;
+  double *loss, *terms;  // [B], [B, 3]
+  // [B, D], [G, D], overwritten. Either may be null; grad_r is where the gallery is the batch.
+  T *grad_x, *grad_r;
 };
 
-// counts and weight are [B]. grad_x [B, D] and grad_r [G, D] are overwritten; either may be null, grad_r is where the gallery
-// is the batch.
 template <class T>
-void embedding_loss(const Plan& plan, const Rows<T>& x, const Rows<T>& r, bool self_gallery,
-                    const Selection& selection, const Selection::Counts* counts,
-                    const double* weight, const std::string& loss,
-                    const std::vector<double>& params, bool normalize, Results results, T* grad_x,
-                    T* grad_r);
+void embedding_loss(const Plan& plan, const std::string& loss, const std::vector<double>& params,
+                    const LossTask<T>& task);
 
 }  // namespace drsl

@@ -1,6 +1,6 @@
 #pragma once
-// A row of the Gram matrix → the query's loss → a row of coefficients A = a − c, in place
-// (docs/design.md).
+// A row of the Gram matrix → the query's loss → a row of coefficients A = a − c,
+// in place (docs/design.md).
 #include <cstdint>
 #include <limits>
 
@@ -30,8 +30,8 @@ struct Problem {
   double* radial;  // [B] e_q of design.md
 };
 
-// What a thread needs of its own. Sums over queries are kept here too, to be added up in a fixed
-// order.
+// What a thread needs of its own. Sums over queries are kept here too, to be added up in
+// a fixed order.
 template <class T>
 struct Worker {
   Row<T> row;

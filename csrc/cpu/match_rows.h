@@ -1,10 +1,10 @@
 #pragma once
 // Evaluation of a retrieval from whole rows of products in double precision: for queries that have
-// too many matches to measure, or too many near ties for a product in float32 (count_tile.h).
+// too many matches to measure, or too many near ties for a product in float32 (match_tiles.h).
 //
-// Entries and matches alike are intervals, a product and its bound. Where two intervals lie apart the
-// order is known. Where they touch both distances are taken from differences, and equal ones go by
-// column.
+// Entries and matches alike are intervals, a product and its bound. Where two intervals lie apart
+// the order is known. Where they touch both distances are taken from differences, and equal ones
+// go by column.
 #include <cstdint>
 
 #include "cpu/matches.h"

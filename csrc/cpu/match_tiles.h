@@ -6,7 +6,7 @@
 // are not matches. Its own distance is measured first (matches.h). A product says roughly how far an
 // entry is, and a bound how roughly (rounding_bound.h): most are before it or behind it beyond doubt.
 // For those that are not the distance is taken from differences, in double, and equal ones go by
-// column (tile_row.h). So the result does not depend on how products round: it is that of the distances
+// column (close_entries.h). So the result does not depend on how products round: it is that of the distances
 // Σ (x − r)² in double.
 //
 // A tile is some queries × some entries. Each thread forms the products of a tile of its own, small

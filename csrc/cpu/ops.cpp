@@ -1,5 +1,5 @@
-// The operators on a CPU: tensors in, tensors out. What they compute is in the files named like
-// them.
+// The operators on a CPU: tensors in, tensors out. What they compute is in the files
+// named like them.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -143,8 +143,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
 
   const Tensor out = empty(each ? e.shape({e.B}) : std::vector<int64_t>{}, acc_type);
   const Tensor out_terms = empty(each ? e.shape({e.B, 3}) : std::vector<int64_t>{3}, acc_type);
-  // In the accumulation type: they have yet to be multiplied by the derivative of what follows the
-  // loss.
+  // In the accumulation type: they have yet to be multiplied by the derivative of what
+  // follows the loss.
   const Tensor grad_x = want_x ? empty(e.shape({e.B, e.D}), acc_type) : empty({0}, acc_type);
   const Tensor grad_r = want_gallery ? empty(e.shape({e.G, e.D}), acc_type) : empty({0}, acc_type);
 
@@ -169,9 +169,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> embedding_loss_op(
       Rows<T> rows, others;
       pack(data<In>(e.x) + s * e.B * e.D, e.B, e.D, normalize, rows,
            e.gallery ? data<In>(e.gallery) + s * e.G * e.D : nullptr, e.G, others);
-      embedding_loss<T>(plan, rows, e.gallery ? others : rows, !e.gallery, selection, counts.data(),
-                        weight.data(), loss, params, normalize, {losses.data(), terms.data()}, to_x,
-                        to_r);
+      embedding_loss<T>(plan, loss, params,
+                        {&rows, e.gallery ? &others : &rows, &selection, counts.data(),
+                         weight.data(), normalize, losses.data(), terms.data(), to_x, to_r});
       for (size_t q = 0; q < B; ++q) {
         if (each) {
           data<T>(out)[size_t(s) * B + q] = T(losses[q]);

@@ -63,8 +63,8 @@ DRSL_CLONES void convert(const PairwiseTask<double>& t, int64_t begin, int64_t e
   convert_rows(t, begin, end);
 }
 
-// Rows that are equal bit by bit look alike to every other row, whatever order a product added them
-// in.
+// Rows that are equal bit by bit look alike to every other row, whatever order a product
+// added them in.
 template <class T>
 void copy_duplicates(const Rows<T>& rows, T* matrix, int64_t height, int64_t width,
                      bool whole_rows) {

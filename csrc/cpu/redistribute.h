@@ -28,8 +28,8 @@ void redistribute_triangle(const Coefficients<T>& c, const Rows<T>& x, const dou
                            T* grad);
 
 // Rows [first, first + count) of A. Adds to grad_x [B, D] and, unless null, to grad_r [G, D] (they
-// may be one array) all but f_k r_k and the column sums, which gather in column_sum [G] until
-// finish_gallery.
+// may be one array) all but f_k r_k and the column sums. These gather in column_sum [G] until
+// finish_gallery adds them.
 template <class T>
 void redistribute_block(const Coefficients<T>& c, const Rows<T>& x, int64_t first, int64_t count,
                         const Rows<T>& r, const double* e, T* grad_x, T* grad_r,

@@ -1,5 +1,5 @@
-// drsl::redistribute on a CPU: any ∂/∂d and ∂/∂cos become coefficients A a block at a time, and A
-// gradients.
+// drsl::redistribute on a CPU: any ∂/∂d and ∂/∂cos become coefficients A a block at a time,
+// and A gradients.
 #include "cpu/matrix_ops.h"
 #include "cpu/near.h"
 #include "cpu/parallel.h"

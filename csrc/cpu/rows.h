@@ -2,11 +2,10 @@
 // The rows of one side (queries or gallery) as the engine wants them.
 //
 //   exact     the rows in the accumulation type, as given: differences of near pairs are taken from
-//   these
+//             these
 //   operand   the rows that enter products: unit length if normalising, minus a common centre where
-//   the rows
-//             share one, zero where a row holds NaN or infinity (0 · NaN must not leak out of a
-//             product)
+//             the rows share one, zero where a row holds NaN or infinity (0 · NaN must not leak out
+//             of a product)
 //
 // Both are divided by `unit`, a power of two: 1, unless squares of the numbers given would overflow
 // or vanish.
@@ -45,8 +44,8 @@ struct Rows {
   Buffer<T> exact_store, operand_store;
 };
 
-// Packs the queries and, where `gallery` is given, the gallery. Input is contiguous [count, dim] of
-// In.
+// Packs the queries and, where `gallery` is given, the gallery. Input is contiguous
+// [count, dim] of In.
 template <class T, class In>
 void pack(const In* x, int64_t count, int64_t dim, bool normalize, Rows<T>& rows, const In* gallery,
           int64_t gallery_count, Rows<T>& gallery_rows);

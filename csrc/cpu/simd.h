@@ -1,6 +1,6 @@
 #pragma once
-// SIMD without intrinsics: vectors of the compiler, and functions compiled once per instruction
-// set.
+// SIMD without intrinsics: vectors of the compiler, and functions compiled once
+// per instruction set.
 //
 // DRSL_CLONES marks an entry point. The dynamic loader picks the clone for the machine; everything
 // it calls that is always_inline (DRSL_HD, DRSL_INLINE) is compiled for the same set. Lambdas and
@@ -70,12 +70,12 @@ struct OrderOf<float> : BitOrder<float, int32_t> {};
 template <>
 struct OrderOf<double> : BitOrder<double, int64_t> {};
 
-// √x and 1/√x of n numbers, n a whole number of vectors. Zero, negative and infinite x give
-// anything.
+// √x and 1/√x of n numbers, n a whole number of vectors. Zero, negative and infinite
+// x give anything.
 //
-// float: Newton's method, y ← y (3/2 − x y²/2), from the bits of x shifted by one: three steps take
-// 3 % to rounding (two units in the last place), in a fifth of the time of a square root and a
-// division.
+// float: Newton's method, y ← y (3/2 − x y²/2), from the bits of x shifted by one: three steps
+// take 3 % to rounding (two units in the last place), in a fifth of the time of a square root
+// and a division.
 DRSL_INLINE void roots(const float* x, int n, float* root, float* inverse) {
   for (int k = 0; k < n; k += Simd<float>::kLanes) {
     const auto v = load(x + k);

@@ -33,11 +33,12 @@ __device__ __forceinline__ void for_each_quad(const T* staged, F f) {
 }
 
 // Numbers [column, column + 4) of a row that ends at `columns`. quads: rows begin at multiples of four
-// numbers.
+// numbers, so that what lies behind the last one, up to three numbers, is nobody else's.
 template <class T>
 __device__ __forceinline__ void store_quad(T* row, int64_t column, int64_t columns, bool quads,
                                            const T (&numbers)[4]) {
-  if (quads && column + 4 <= columns) {
+  if (quads) {
+    if (column >= columns) return;
 #pragma unroll
     for (int i = 0; i < 4; i += Pack<T>::kCount) {
       Pack<T> pack;

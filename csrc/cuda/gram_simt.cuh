@@ -1,8 +1,8 @@
 #pragma once
-// x·r of float or double without tensor cores: a thread has 4 × 8 pairs of a tile and walks along k with packs of both
-// sides' rows. Every pair's numbers are added in the order of k, so all shapes of tiles give the same
-// bits. In float a slab is summed by itself and then added to the total: rounding errors of
-// √32 + √(D/32) additions instead of √D.
+// x·r of float or double without tensor cores: a thread has 4 × 8 pairs of a tile and walks along k
+// with packs of both sides' rows. Every pair's numbers are added in the order of k, so all shapes
+// of tiles give the same bits. In float a slab is summed by itself and then added to the total:
+// rounding errors of √32 + √(D/32) additions instead of √D.
 #include <cstdint>
 
 #include "cuda/gram_task.cuh"

@@ -21,7 +21,8 @@ constexpr int64_t kBlockBytes = 256 * kMiB, kMostRows = 4096;
 // Up to this size a launch costs more than the work in it: few launches, pairs from differences. Each
 // query has a slot of scratch.
 constexpr int64_t kSmallRows = 512, kSmallQueries = 4096;
-constexpr int64_t kSmallBlocks = 264;  // two for each multiprocessor of a large GPU
+constexpr int64_t kSmallDim = 1 << 20;  // in tiles of 32 along y of a grid, which ends at 65,535
+constexpr int64_t kSmallBlocks = 264;   // two for each multiprocessor of a large GPU
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -56,7 +57,7 @@ Plan plan_cuda(const Shape& s, bool normalize) {
   Plan plan{};
   plan.leading = round_up(s.columns, kLine);
   const int64_t row_bytes = plan.leading * s.item, set_bytes = s.rows * row_bytes;
-  if (s.self && s.rows <= kSmallRows && s.sets * s.rows <= kSmallQueries) {
+  if (s.self && s.rows <= kSmallRows && s.sets * s.rows <= kSmallQueries && s.dim <= kSmallDim) {
     plan.path = Path::kSmall;
     plan.sets = s.sets;
     plan.block_rows = s.rows;

@@ -59,26 +59,45 @@ __device__ __forceinline__ void flush(SlabLoader<E, Multiply, kFrom>& loader, Mu
   const auto& task = loader.task;
   auto& memory = loader.memory;
   const int set = memory.set;
-  constexpr int kWarps = Multiply::kThreads / 32;
+  constexpr int kWarps = Multiply::kThreads / 32, kLanes = Multiply::kDims / 32;
+  // Rows of a warp whose numbers are on their way together: one by one, each would cost a trip to L2.
+  constexpr int kTogether = sizeof(T) == 8 || Multiply::kDims > 64 ? 2 : 4;
   gather_row_sums(loader.row_sum, memory);
   stage<E>(product, memory);
   __syncthreads();
+  const int rows = task.rows - memory.first_row < Multiply::kRows ? task.rows - memory.first_row
+                                                                  : Multiply::kRows;
 #pragma unroll 1
-  for (int i = warp_index(); i < Multiply::kRows && memory.first_row + i < task.rows; i += kWarps) {
-    const int row = memory.first_row + i;
-    const int64_t at = int64_t(row) * task.dim;
-    T* const grad = task.gradient(set) + at;
-    T own = -memory.sums.coefficient[i];
-    if (last && task.diagonal) own += task.diagonal[set * task.own_count + row];
+  for (int first = warp_index(); first < rows; first += kTogether * kWarps) {
+    T own[kTogether], x[kTogether][kLanes], before[kTogether][kLanes];
 #pragma unroll
-    for (int j = 0; j < Multiply::kDims; j += 32) {
-      const int k = memory.first_dim + j + lane_index();
-      if (k >= task.dim) continue;
-      T g = memory.sums.product[i * Multiply::kDims + j + lane_index()];
-      // a bad row that takes no part has 0 here, and 0 · NaN must be 0
-      if (own != T(0)) g += own * T(widen(task.own_rows(set)[at + k]));
-      if (!fresh) g += grad[k];
-      grad[k] = g;
+    for (int r = 0; r < kTogether; ++r) {
+      const int i = first + r * kWarps, row = memory.first_row + i;
+      const int64_t at = int64_t(row) * task.dim;
+      own[r] = i < rows ? -memory.sums.coefficient[i] : T(0);
+      if (i < rows && last && task.diagonal) own[r] += task.diagonal[set * task.own_count + row];
+#pragma unroll
+      for (int j = 0; j < kLanes; ++j) {
+        const int k = memory.first_dim + 32 * j + lane_index();
+        const bool inside = i < rows && k < task.dim;
+        // a bad row that takes no part has 0 here, and 0 · NaN must be 0
+        x[r][j] = inside && own[r] != T(0) ? T(widen(task.own_rows(set)[at + k])) : T(0);
+        before[r][j] = inside && !fresh ? task.gradient(set)[at + k] : T(0);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kTogether; ++r) {
+      const int i = first + r * kWarps;
+      const int64_t at = int64_t(memory.first_row + i) * task.dim;
+#pragma unroll
+      for (int j = 0; j < kLanes; ++j) {
+        const int k = memory.first_dim + 32 * j + lane_index();
+        if (i >= rows || k >= task.dim) continue;
+        T g = memory.sums.product[i * Multiply::kDims + 32 * j + lane_index()];
+        if (own[r] != T(0)) g += own[r] * x[r][j];
+        if (!fresh) g += before[r][j];
+        task.gradient(set)[at + k] = g;
+      }
     }
   }
   __syncthreads();

@@ -6,8 +6,8 @@ namespace drsl::cuda {
 
 constexpr int kWindow = 32 * 32;  // tiles that are looked at together: a bit of a word each
 
-// Sets memory.active for tiles [first, first + kWindow). The slabs are free; begins and ends with a
-// barrier.
+// Sets memory.active for tiles [first, first + kWindow). The slabs are free; begins and ends
+// with a barrier.
 template <From kFrom, class E, class Multiply>
 __device__ __forceinline__ void find_active(const RedistributeTask<E>& task, int first,
                                             TileMemory<E, Multiply>& memory) {

@@ -65,8 +65,9 @@ struct alignas(sizeof(E) < 4 ? 8 : 16) QuadOf {
   E at[4];
 };
 
-// A slab of coefficients in shared memory is [kSlab][kRows], one of operands [kSlab][kDims], and a
-// thread of the block also has 4 × 4 coefficients to prepare: rows from 4·row_quad on, terms from 4·term_quad on.
+// A slab of coefficients in shared memory is [kSlab][kRows], one of operands [kSlab][kDims], and
+// a thread of the block also has 4 × 4 coefficients to prepare: rows from 4·row_quad on, terms
+// from 4·term_quad on.
 constexpr int kSlab = 32;
 
 template <int threads, int rows, int dims>
@@ -79,8 +80,8 @@ struct TileShape {
   static __device__ __forceinline__ int term_quad(int thread) { return thread / kRowQuads; }
 };
 
-// A block's shared memory. Sums take the place of what was multiplied when they are added to the
-// gradient.
+// A block's shared memory. Sums take the place of what was multiplied when they are added
+// to the gradient.
 template <class E, class Tile>
 struct TileMemory {
   using T = Accumulator<E>;

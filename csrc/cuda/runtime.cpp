@@ -31,6 +31,7 @@ cudaStream_t current_stream(int32_t device) {
 }  // namespace
 
 void check(cudaError_t status, const char* what) {
+  if (status != cudaSuccess) cudaGetLastError();  // told here, and not once more of the next launch
   STD_TORCH_CHECK(status == cudaSuccess, "drsl: ", what, ": ", cudaGetErrorString(status),
                   status == cudaErrorNoKernelImageForDevice
                       ? "; build drsl_cuda with DRSL_CUDA_ARCHS set to this GPU's architecture"

@@ -20,8 +20,8 @@ void check(cudaError_t status, const char* what);
 // runs are reported by a later call, as CUDA's are.
 void check_launch(const char* kernel);
 
-// While it lives, a tensor's device is the current one, and `stream` is torch's current stream
-// there.
+// While it lives, a tensor's device is the current one, and `stream` is torch's
+// current stream there.
 class DeviceScope {
  public:
   explicit DeviceScope(const torch::stable::Tensor& tensor);
@@ -37,8 +37,8 @@ class DeviceScope {
 // capability 8.6, 8.9 and 12, more on those of data centres.
 int64_t most_shared();
 
-// Blocks of a grid for so many pieces of work. Kernels take turns at what goes beyond the largest
-// grid.
+// Blocks of a grid for so many pieces of work. Kernels take turns at what goes beyond
+// the largest grid.
 unsigned grid_blocks(int64_t pieces);
 
 }  // namespace drsl::cuda

@@ -22,8 +22,8 @@ struct TableShape {
   }
 };
 
-// Positives as the sums see them: from above by score and by target ascending, or the other way
-// round.
+// Positives as the sums see them: from above by score and by target ascending, or the
+// other way round.
 template <bool kUp, class T>
 struct Sources {
   static constexpr int kChannels = kUp ? 1 : 2;

@@ -72,7 +72,7 @@ __device__ __forceinline__ void store_small(int B, int64_t ld, SmallTilePlace ti
   __syncthreads();
   for (int p = int(threadIdx.x); p < kSmallTile * kSmallTile; p += kSmallThreads) {
     const int u = p / kSmallTile, v = p % kSmallTile;  // v runs along a row of the matrix
-    if (tile.row + u < B && tile.column + v < B)
+    if (tile.row + u < B)  // to the end of the tile: quads are read that end behind column B
       matrix[(tile.row + u) * ld + tile.column + v] = staged[u][v];
     if (tile.row != tile.column && tile.column + u < B && tile.row + v < B)
       matrix[(tile.column + u) * ld + tile.row + v] = staged[v][u];

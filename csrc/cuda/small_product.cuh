@@ -1,6 +1,6 @@
 #pragma once
-// Small batches, last launch: coefficients → gradient, from differences, so that near pairs need no
-// care:
+// Small batches, last launch: coefficients → gradient, from differences, so that near pairs
+// need no care:
 //
 //   grad_q = share · ( Σ_k (A_qk + A_kq)(x_k − x_q) + (e_q + f_q) x_q ),        f_q = Σ_k F_kq
 //

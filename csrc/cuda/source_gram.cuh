@@ -48,17 +48,19 @@ class GramSource : protected RowPairs<T> {
 
   // --- distances: collective, a warp at a time ------------------------------------------------------
 
-  // Gram row → held. After `wait` each thread finds the quads that it is going to load.
+  // Gram row → held, zeros behind its last quad, which nobody has written. After `wait` each thread finds the
+  // quads that it is going to load.
   __device__ __forceinline__ void prefetch(T* held) const {
     for_each_quad(padded(), [&](int k) {
 #pragma unroll
-      for (int e = 0; e < 4; e += Pack<T>::kCount) cp_async_16(held + k + e, gram_ + k + e);
+      for (int e = 0; e < 4; e += Pack<T>::kCount)
+        cp_async_16(held + k + e, gram_ + k + e, k < query.columns);
     });
     cp_async_commit();
   }
   __device__ __forceinline__ void wait() const { cp_async_wait<0>(); }
   __device__ __forceinline__ Quad<T> raw(int k) const {
-    return *reinterpret_cast<const Quad<T>*>(gram_ + k);
+    return k < query.columns ? written(k) : Quad<T>{};
   }
 
   // Gram entries → distances, or 1 − cos; near pairs from differences; flags them.
@@ -100,7 +102,7 @@ class GramSource : protected RowPairs<T> {
     }
   }
   __device__ __forceinline__ Quad<T> get(int k) const {
-    const Quad<T> gram = raw(k), theirs = norms2(k);
+    const Quad<T> gram = written(k), theirs = norms2(k);
     const uint32_t near = near_[k / 32] >> (k % 32);
     Quad<T> d;
 #pragma unroll
@@ -220,7 +222,9 @@ class GramSource : protected RowPairs<T> {
 
  protected:
   static __device__ __forceinline__ T root(T x) { return fast_sqrt(x); }
+  // What fast_reciprocal takes for 0 is the share of a pair as far apart as numbers go.
   static __device__ __forceinline__ T inverse(T d) {
+    if (sizeof(T) == 4 && d > 1 / kSmallest<T> && d <= kMost<T>) return 1 / d;
     return d < kSmallest<T> ? T(0) : fast_reciprocal(d);
   }
 
@@ -284,6 +288,10 @@ class GramSource : protected RowPairs<T> {
     for (int e = 0; e < 4; ++e)
       if (k + e < query.columns) q.at[e] = r_norm2_[k + e];
     return q;
+  }
+
+  __device__ __forceinline__ Quad<T> written(int k) const {
+    return *reinterpret_cast<const Quad<T>*>(gram_ + k);
   }
 
   __device__ __forceinline__ bool is_near(int k) const { return near_[k / 32] >> (k % 32) & 1; }

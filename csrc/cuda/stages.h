@@ -14,10 +14,11 @@
 //   ∂X_q = Σ_k A_qk (r_k − x_q) + e_q x_q        e_q = Σ_k a_qk (1 − cos_qk |r_k| / |x_q|)
 //   ∂R_k = Σ_q A_qk (x_q − r_k) + f_k r_k        f_k = Σ_q F_qk,  F_qk = a_qk (1 − cos_qk |x_q| / |r_k|)
 //
-// a, and so F, is 0 but for positives, or nowhere 0 (AngularAt of core/losses/policy.h): then rows have
-// unit length, and e and f, which are projected away at last, are left out. E is the type that embeddings are stored in, T = Accumulator<E>
-// the one that everything else comes in. All arrays are of `sets` independent problems, one behind the
-// other; labels, own columns and exclusions are shared by them.
+// a, and so F, is 0 but for positives, or nowhere 0 (AngularAt of core/losses/policy.h): then rows
+// have unit length, and e and f, which are projected away at last, are left out. E is the type that
+// embeddings are stored in, T = Accumulator<E> the one that everything else comes in. All arrays
+// are of `sets` independent problems, one behind the other; labels, own columns and exclusions are
+// shared by them.
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -84,9 +85,10 @@ template <class E>
 void normalise(const E* rows, int64_t count, int64_t dim, Norms<Accumulator<E>> norms,
                Accumulator<E>* unit, cudaStream_t);
 
-// out[s, q − first, k] = x_q · r_k for q in [first, first + count) and k < G, NaN for bad rows; columns
-// from G to ld are left as they are. What a pair gets depends on its two rows alone: equal rows get
-// equal bits, x·r and r·x too. symmetric: r is x and the whole of it is wanted; half the work.
+// out[s, q − first, k] = x_q · r_k for q in [first, first + count) and k < G, NaN for bad rows; what
+// lies behind the quad of column G − 1 is left as it is. What a pair gets depends on its two rows
+// alone: equal rows get equal bits, x·r and r·x too. symmetric: r is x and the whole of it is wanted;
+// half the work.
 template <class E>
 void gram(int64_t sets, const Side<E>& x, int64_t first, int64_t count, const Side<E>& r,
           bool symmetric, Accumulator<E>* out, int64_t ld, Products, cudaStream_t);
@@ -171,8 +173,8 @@ bool small_turn(const Small<E>&, const std::string& loss, const std::vector<doub
 template <class E>
 void small_product(const Small<E>&, Accumulator<E>* grad, cudaStream_t);
 
-// Column sums of F over the queries that were turned, unless there is none; adds to f [sets, G] if `add`. partial: as many
-// numbers as angular_partials says.
+// Column sums of F over the queries that were turned, unless there is none; adds to f [sets, G] if
+// `add`. partial: as many numbers as angular_partials says.
 int64_t angular_partials(int64_t sets, int64_t count, int64_t columns);
 template <class E>
 void sum_angular(const Turn<E>&, Accumulator<E>* f, bool add, Accumulator<E>* partial,

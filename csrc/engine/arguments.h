@@ -37,8 +37,8 @@ struct Embeddings {
   Shape problem(bool gradient) const;
 };
 
-// Labels, own copies and exclusions of B queries against G entries. `exclude` is kept alive by the
-// caller.
+// Labels, own copies and exclusions of B queries against G entries. `exclude` is kept alive
+// by the caller.
 Selection select(int64_t B, int64_t G, const Tensor& labels,
                  const std::optional<Tensor>& gallery_labels,
                  const std::optional<Tensor>& self_index, const std::optional<Tensor>& exclude);

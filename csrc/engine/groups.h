@@ -1,7 +1,7 @@
 #pragma once
-// Labels → who is a positive of whom. Gallery columns of one label stand together, ascending; a
-// query knows its group. Labels are any integers: a hash table numbers them in order of first
-// appearance.
+// Labels → who is a positive of whom. Gallery columns of one label stand together,
+// ascending; a query knows its group. Labels are any integers: a hash table numbers them in
+// order of first appearance.
 #include <cstddef>
 #include <cstdint>
 #include <vector>

@@ -1,7 +1,7 @@
 #pragma once
-// How a problem is run, decided from its shape alone: the same shape always takes the same way,
-// whatever memory happens to be free, so results repeat bit by bit and workspace is known
-// beforehand.
+// How a problem is run, decided from its shape alone: the same shape always takes the
+// same way, whatever memory happens to be free, so results repeat bit by bit and
+// workspace is known beforehand.
 #include <cstdint>
 
 namespace drsl {

@@ -44,7 +44,8 @@ def pytest_collection_modifyitems(config, items):
         ours = zlib.crc32(item.nodeid.encode()) % shards == shard and item.nodeid not in known
         (kept if ours else left).append(item)
     config.hook.pytest_deselected(items=left)
-    items[:] = kept
+    # Compilers may take what time there is: nothing is to wait for them.
+    items[:] = sorted(kept, key=lambda item: item.get_closest_marker("slow") is not None)
 
 
 def pytest_runtest_logstart(nodeid):

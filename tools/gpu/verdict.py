@@ -8,8 +8,7 @@ from pathlib import Path
 
 from runner import all_good
 
-PLOTS = [f"{name}.{kind}" for name in ("time", "memory", "ratios") for kind in ("png", "svg")]
-KEPT_APART = ("verdict.md", "environment.json", "tests.json", "results.json", "report.md", *PLOTS)
+KEPT_APART = ("verdict.md", "environment.json", "tests.json", "results.json", "report.md")
 
 
 def table(outcomes):
@@ -43,7 +42,7 @@ def write(folder, facts, outcomes):
 
 
 def hand_out(folder, to):
-    """Few files: the results as they are, all else in one archive."""
+    """Six files: the results as they are, all else in one archive, plots too."""
     to.mkdir(parents=True, exist_ok=True)
     with tarfile.open(to / "logs.tar.gz", "w:gz") as archive:
         for file in sorted(folder.iterdir()):

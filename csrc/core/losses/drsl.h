@@ -1,10 +1,9 @@
 #pragma once
-// DRSL: rank the positives of a query ahead of its negatives by distance, sort them by angle
-// (losses.md).
+// DRSL (losses.md): rank the positives of a query ahead of its negatives by distance, sort them by
+// angle. With x_ij = d_i − d_j:
 //
 //   ranking error  ℓ_R(i) = N_FP(i) / rank(i)                      rank(i) = rank⁺(i) + N_FP(i)
-//   sorting error  ℓ_S(i) = Σ_j H(x_ij)(1 − y_j) / rank⁺(i)        x_ij = d_i − d_j, j over the
-//   positives
+//   sorting error  ℓ_S(i) = Σ_{j∈P} H(x_ij)(1 − y_j) / rank⁺(i)
 //   its target     ℓ_S*(i): the same over those j with y_j ≥ y_i
 //   angle error    ℓ_A(i) = ℓ_S(i) as a function of the angles
 //

@@ -1,6 +1,6 @@
 #pragma once
-// Rank & Sort's sums over positives that are mis-sorted, in O(n log n): ahead by score, behind by
-// target.
+// Rank & Sort's sums over positives that are mis-sorted, in O(n log n): ahead by score,
+// behind by target.
 //
 //   M(i) = Σ_j H(s_j − s_i) [t_j < t_i]          E_M(i) the same of H (1 − t_j)
 //
