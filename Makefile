@@ -42,9 +42,10 @@ test: build $(EDITABLE)  ## all tests; PYTEST_ARGS="-k drsl -x" for some
 build: $(ENVIRONMENT)  ## the extension, in place; compiles what changed
 	$(PY) setup.py --quiet build_ext --inplace
 
-lint: $(ENVIRONMENT)  ## style of Python and C++; changes nothing
+lint: $(ENVIRONMENT)  ## style of Python and C++, and types; changes nothing
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
+	$(PY) -m mypy
 	$(CLANG_FORMAT) --dry-run -Werror $(NATIVE)
 
 format: $(ENVIRONMENT)  ## rewrites what lint would complain about, where it can

@@ -2,6 +2,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <string>
+
 #include "engine/plan.h"
 #ifdef DRSL_WITH_CUDA
 #include "cuda/plan.h"
@@ -21,13 +23,22 @@ py::dict as_dict(const drsl::Plan& p) {
   return plan;
 }
 
+std::string compiler() {
+#ifdef __clang__  // which claims to be __GNUC__ as well
+  return "clang " + std::to_string(__clang_major__) + "." + std::to_string(__clang_minor__) + "." +
+         std::to_string(__clang_patchlevel__);
+#else
+  return "g++ " __VERSION__;
+#endif
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
   m.def("build_info", [] {
     py::dict info;
     info["version"] = DRSL_VERSION;
-    info["compiler"] = __VERSION__;
+    info["compiler"] = compiler();
 #ifdef DRSL_WITH_CUDA
     info["cuda"] = true;
 #else

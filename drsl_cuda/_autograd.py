@@ -7,9 +7,11 @@ with the derivative of what follows the loss: a loss scale is there to save what
 """
 
 import torch
+from torch import Tensor
 
 from drsl_cuda import _memory
 from drsl_cuda._ops import EMBEDDING_LOSS, NONE, REDISTRIBUTE, tf32
+from drsl_cuda._torch_private import below_autograd, transforms_are_active
 
 
 def _refuse(name, *gradients):
@@ -18,16 +20,16 @@ def _refuse(name, *gradients):
         raise RuntimeError(f"drsl_cuda: {name} has a first derivative only")
 
 
-def refuse_transforms(name):
+def refuse_transforms(name: str) -> None:
     """torch refuses them as well, and asks whoever wrote the loss for a setup_context."""
-    if torch._C._are_functorch_transforms_active():
+    if transforms_are_active():
         raise RuntimeError(
             f"drsl_cuda: {name} cannot be transformed by torch.func (grad, vmap, jvp, ...): "
             "use torch.autograd.grad, and a leading dimension of sets in place of vmap"
         )
 
 
-def readable(tensor):
+def readable(tensor: Tensor) -> bool:
     """Whether its numbers are free to look at: on a CPU, and not of a mode that has none (fake tensors)."""
     return tensor.is_cpu and type(tensor) is torch.Tensor
 
@@ -131,7 +133,7 @@ class _EagerEmbeddingLoss(torch.autograd.Function):
         later = arguments[3] == NONE
         want_x, want_gallery, *_ = ctx.needs_input_grad
         ctx.tf32 = tf32(x)
-        with torch._C._AutoDispatchBelowAutograd():
+        with below_autograd():
             loss, terms, grad_x, grad_gallery = _run(
                 *problem,
                 None,
@@ -173,7 +175,7 @@ def _gradients(ctx, problem, grad_loss, want_x, want_gallery):
     weights = grad_loss if ctx.arguments[3] == NONE else None
     gradients, ctx.gradients = ctx.gradients, None  # handed over: a second backward computes anew
     if gradients is None:
-        with torch._C._AutoDispatchBelowAutograd():
+        with below_autograd():
             gradients = _run(*problem, weights, *ctx.arguments, want_x, want_gallery, ctx.tf32)[2:]
     # On a CPU it costs nothing to see that there is nothing to do.
     scaled = weights is not None or (readable(grad_loss) and grad_loss.item() == 1.0)
@@ -189,8 +191,17 @@ def _gradients(ctx, problem, grad_loss, want_x, want_gallery):
 
 
 def embedding_loss(
-    x, labels, gallery, gallery_labels, self_index, exclude, loss, params, normalize, reduction
-):
+    x: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None,
+    gallery_labels: Tensor | None,
+    self_index: Tensor | None,
+    exclude: Tensor | None,
+    loss: str,
+    params: list[float],
+    normalize: bool,
+    reduction: int,
+) -> tuple[Tensor, Tensor]:
     """(loss, terms) of the fused operator, differentiable in x and gallery; terms are detached."""
     problem = (labels, gallery_labels, self_index, exclude)
     arguments = (loss, params, normalize, reduction)

@@ -1,30 +1,65 @@
 """Losses on embeddings: arguments are checked, then the native operator or the reference runs."""
 
+from typing import Any, Literal, overload
+
+from torch import Tensor
+
 from drsl_cuda import _autograd, _check, _ops, reference
 from drsl_cuda._backend import runs_natively
+from drsl_cuda._types import Backend, Problem, Reduction
 from drsl_cuda.terms import DRSLTerms, FIDITerms
 
-REDUCTIONS = {"none": _ops.NONE, "mean": _ops.MEAN, "sum": _ops.SUM}
-TERMS = {"drsl": DRSLTerms, "fidi": FIDITerms}  # the other losses have none
+REDUCTIONS: dict[Reduction, int] = {"none": _ops.NONE, "mean": _ops.MEAN, "sum": _ops.SUM}
+# The other losses have none.
+TERMS: dict[str, type[DRSLTerms] | type[FIDITerms]] = {"drsl": DRSLTerms, "fidi": FIDITerms}
 
 
+# fmt: off
+@overload
 def drsl_loss(
-    embeddings,
-    labels,
-    gallery=None,
-    gallery_labels=None,
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, delta: float = 0.5, rank_weight: float = 1.0,
+    sort_weight: float = 1.0, angle_weight: float = 1.0,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[False] = False,
+    backend: Backend = "auto",
+) -> Tensor: ...
+@overload
+def drsl_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, delta: float = 0.5, rank_weight: float = 1.0,
+    sort_weight: float = 1.0, angle_weight: float = 1.0,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[True],
+    backend: Backend = "auto",
+) -> tuple[Tensor, DRSLTerms]: ...
+@overload
+def drsl_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, delta: float = 0.5, rank_weight: float = 1.0,
+    sort_weight: float = 1.0, angle_weight: float = 1.0,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: bool,
+    backend: Backend = "auto",
+) -> Tensor | tuple[Tensor, DRSLTerms]: ...
+# fmt: on
+def drsl_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
     *,
-    self_index=None,
-    exclude=None,
-    delta=0.5,
-    rank_weight=1.0,
-    sort_weight=1.0,
-    angle_weight=1.0,
-    normalize=False,
-    reduction="mean",
-    return_terms=False,
-    backend="auto",
-):
+    self_index: Tensor | None = None,
+    exclude: Tensor | None = None,
+    delta: float = 0.5,
+    rank_weight: float = 1.0,
+    sort_weight: float = 1.0,
+    angle_weight: float = 1.0,
+    normalize: bool = False,
+    reduction: Reduction = "mean",
+    return_terms: bool = False,
+    backend: Backend = "auto",
+) -> Tensor | tuple[Tensor, DRSLTerms]:
     """DRSL: positives ahead of negatives by distance, sorted among themselves by angle.
 
     embeddings      [B, D], or [S, B, D] for S independent sets (parts) with the same labels
@@ -50,21 +85,47 @@ def drsl_loss(
     return _loss("drsl", problem, options, normalize, reduction, return_terms, backend)
 
 
+# fmt: off
+@overload
 def fidi_loss(
-    embeddings,
-    labels,
-    gallery=None,
-    gallery_labels=None,
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, alpha: float = 1.05, beta: float = 0.5,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[False] = False,
+    backend: Backend = "auto",
+) -> Tensor: ...
+@overload
+def fidi_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, alpha: float = 1.05, beta: float = 0.5,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[True],
+    backend: Backend = "auto",
+) -> tuple[Tensor, FIDITerms]: ...
+@overload
+def fidi_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, alpha: float = 1.05, beta: float = 0.5,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: bool,
+    backend: Backend = "auto",
+) -> Tensor | tuple[Tensor, FIDITerms]: ...
+# fmt: on
+def fidi_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
     *,
-    self_index=None,
-    exclude=None,
-    alpha=1.05,
-    beta=0.5,
-    normalize=False,
-    reduction="mean",
-    return_terms=False,
-    backend="auto",
-):
+    self_index: Tensor | None = None,
+    exclude: Tensor | None = None,
+    alpha: float = 1.05,
+    beta: float = 0.5,
+    normalize: bool = False,
+    reduction: Reduction = "mean",
+    return_terms: bool = False,
+    backend: Backend = "auto",
+) -> Tensor | tuple[Tensor, FIDITerms]:
     """FIDI: pairs of one identity pulled together, all other pairs pushed apart.
 
     alpha, beta     with u = exp(-beta d), a pair of one identity costs
@@ -85,20 +146,20 @@ def fidi_loss(
 
 
 def smooth_ap_loss(
-    embeddings,
-    labels,
-    gallery=None,
-    gallery_labels=None,
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
     *,
-    self_index=None,
-    exclude=None,
-    temperature=0.01,
-    include_self=False,
-    normalize=False,
-    reduction="mean",
-    return_terms=False,
-    backend="auto",
-):
+    self_index: Tensor | None = None,
+    exclude: Tensor | None = None,
+    temperature: float = 0.01,
+    include_self: bool = False,
+    normalize: bool = False,
+    reduction: Reduction = "mean",
+    return_terms: Literal[False] = False,
+    backend: Backend = "auto",
+) -> Tensor:
     """Smooth-AP: 1 - average precision, ranks counted with a sigmoid of cosines.
 
     temperature     > 0; the sigmoid is that of (cos_j - cos_i) / temperature
@@ -115,19 +176,19 @@ def smooth_ap_loss(
 
 
 def batch_hard_triplet_loss(
-    embeddings,
-    labels,
-    gallery=None,
-    gallery_labels=None,
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
     *,
-    self_index=None,
-    exclude=None,
-    margin=0.3,
-    normalize=False,
-    reduction="mean",
-    return_terms=False,
-    backend="auto",
-):
+    self_index: Tensor | None = None,
+    exclude: Tensor | None = None,
+    margin: float | None = 0.3,
+    normalize: bool = False,
+    reduction: Reduction = "mean",
+    return_terms: Literal[False] = False,
+    backend: Backend = "auto",
+) -> Tensor:
     """Batch-hard triplet loss: the farthest positive against the nearest negative.
 
     margin          m of max(0, m + d_positive - d_negative), m >= 0; None: the soft margin,
@@ -145,7 +206,15 @@ def batch_hard_triplet_loss(
     )
 
 
-def _loss(name, problem, options, normalize, reduction, return_terms, backend):
+def _loss(
+    name: str,
+    problem: Problem,
+    options: dict[str, Any],
+    normalize: bool,
+    reduction: Reduction,
+    return_terms: bool,
+    backend: Backend,
+) -> Any:
     """The loss, or (loss, terms), of checked options, which are the parameters of the operator."""
     problem = _check.embedding_problem(*problem)
     _check.choice("reduction", reduction, REDUCTIONS)

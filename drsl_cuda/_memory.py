@@ -5,16 +5,21 @@ On a GPU torch's allocator says so itself.
 
 import functools
 import os
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from drsl_cuda import _ops
+
+_Result = TypeVar("_Result")
 
 LOOK_FROM = 2**28  # numbers; smaller problems are not worth the time
 
 
 @functools.cache
-def installed():
+def installed() -> int | None:
     """Bytes of memory in this machine, or None where it does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -22,7 +27,9 @@ def installed():
         return None
 
 
-def of_embeddings(x, gallery, exclude, gradient, normalize):
+def of_embeddings(
+    x: Tensor, gallery: Tensor | None, exclude: Tensor | None, gradient: bool, normalize: bool
+) -> int:
     """Bytes of a loss on embeddings: workspace, gradients, and copies of what is not contiguous."""
     item = _ops.accumulation(x.dtype).itemsize
     given = [t for t in (x, gallery) if t is not None]
@@ -42,18 +49,24 @@ def of_embeddings(x, gallery, exclude, gradient, normalize):
     return wanted + sum(t.numel() * t.element_size() for t in copied)
 
 
-def of_pairs(x, r):
+def of_pairs(x: Tensor, r: Tensor | None) -> int:
     """Bytes of distances and cosines of all pairs."""
     columns = (x if r is None else r).shape[-2]
     return 2 * x.shape[:-1].numel() * columns * _ops.accumulation(x.dtype).itemsize
 
 
-def of_scores(scores):
+def of_scores(scores: Tensor) -> int:
     """Bytes of a loss on scores: scores, targets and a gradient, and sums beside each entry."""
     return 4 * scores.numel() * scores.element_size()
 
 
-def run(numbers, wanted, device, call, *arguments):
+def run(
+    numbers: int,
+    wanted: Callable[[], int],
+    device: torch.device,
+    call: Callable[..., _Result],
+    *arguments: Any,
+) -> _Result:
     """call(*arguments), which handles so many numbers; wanted() tells the bytes.
 
     Raises MemoryError, with the bytes, at once where the machine does not have them, and if an
@@ -61,9 +74,10 @@ def run(numbers, wanted, device, call, *arguments):
     """
     if device.type != "cpu" or torch.compiler.is_compiling():
         return call(*arguments)
-    if numbers >= LOOK_FROM and installed() is not None and wanted() > installed():
+    have = installed() if numbers >= LOOK_FROM else None
+    if have is not None and wanted() > have:
         raise MemoryError(
-            f"this problem wants {wanted():,} bytes of memory, the machine has {installed():,}"
+            f"this problem wants {wanted():,} bytes of memory, the machine has {have:,}"
         )
     try:
         return call(*arguments)
@@ -75,7 +89,7 @@ def run(numbers, wanted, device, call, *arguments):
         ) from error
 
 
-def _is_about_memory(error):
+def _is_about_memory(error: Exception) -> bool:
     """Whether an allocation failed: ours, or one by torch, whose C interface says no more than who."""
     text = str(error)
     refused = ("aten::empty", "aten::contiguous", "allocate memory")

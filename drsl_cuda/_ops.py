@@ -3,17 +3,22 @@
 What each operator computes is in csrc/; its schema is in csrc/library.cpp.
 """
 
+from typing import Any, Final
+
 import torch
+from torch import Tensor
+
+from drsl_cuda._torch_private import has_kernel
 
 try:
-    from drsl_cuda import _C
+    from drsl_cuda import _C  # type: ignore[attr-defined]
 except ImportError as error:
     raise ImportError(
         f"drsl_cuda's native library cannot be loaded ({error}): "
         "run pip install --no-build-isolation . in the source tree"
     ) from error
 
-library = _C
+library: Any = _C
 
 PAIRWISE = torch.ops.drsl.pairwise.default
 RANK_SORT = torch.ops.drsl.rank_sort.default
@@ -29,14 +34,16 @@ MATCH_DIGITS = torch.ops.drsl.match_digits.default
 EXACT_DISTANCES = torch.ops.drsl.exact_distances.default
 SQUARED_LENGTHS = torch.ops.drsl.squared_lengths.default
 
-NONE, MEAN, SUM = 0, 1, 2  # reduction, as the operators count them
+# Reductions, as the operators count them.
+NONE: Final = 0
+MEAN: Final = 1
+SUM: Final = 2
 
 
-def _devices(op):
+def _devices(op: Any) -> frozenset[str]:
     """Device types that the library holds a kernel of `op` for."""
     keys = {"cpu": "CPU", "cuda": "CUDA"}
-    has = torch._C._dispatch_has_kernel_for_dispatch_key
-    return frozenset(device for device, key in keys.items() if has(op.name(), key))
+    return frozenset(device for device, key in keys.items() if has_kernel(op.name(), key))
 
 
 _ON_EMBEDDINGS = (PAIRWISE, RANK_SORT, REDISTRIBUTE, EMBEDDING_LOSS)
@@ -44,18 +51,18 @@ _ON_SCORES = (RANK_SORT_LOSS, AP_LOSS, ALRP_LOSS)  # told to torch in _scores.py
 DEVICES = {op: _devices(op) for op in (*_ON_EMBEDDINGS, *_ON_SCORES, MATCH_TILES, MATCH_DIGITS)}
 
 
-def accumulation(dtype):
+def accumulation(dtype: torch.dtype) -> torch.dtype:
     """The type that sums are formed in, and that losses and distances come in."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def tf32(x):
+def tf32(x: Tensor) -> bool:
     """Whether torch's settings let products of these rows round float32 to TF32: on GPUs only."""
     return x.is_cuda and x.dtype == torch.float32 and products_may_round()
 
 
 @torch.compiler.assume_constant_result  # torch compiles anew when the setting changes
-def products_may_round():
+def products_may_round() -> bool:
     """What set_float32_matmul_precision, allow_tf32 or fp32_precision allow, whichever was used.
 
     torch.get_float32_matmul_precision() says the same, but raises once the last one was set.

@@ -1,11 +1,13 @@
 """What was built, and how a problem would be run: nothing here computes a loss."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
+from torch import Tensor
 
 from drsl_cuda import _check, _ops
 from drsl_cuda._backend import runs_natively
+from drsl_cuda._types import Backend
 
 
 class Explanation(NamedTuple):
@@ -16,7 +18,7 @@ class Explanation(NamedTuple):
     workspace_bytes: int | None  # beside inputs and results; None where torch decides
     block_rows: int | None  # queries handled together
 
-    def __str__(self):
+    def __str__(self) -> str:
         size = (
             "unknown"
             if self.workspace_bytes is None
@@ -26,9 +28,21 @@ class Explanation(NamedTuple):
         return f"{self.path}: {self.why} (workspace {size}{rows})"
 
 
-def build_info():
-    """A dict: version, compiler, torch now and when built, whether and for which GPUs there are kernels."""
-    info = dict(_ops.library.build_info())
+class BuildInfo(TypedDict):
+    """What build_info returns."""
+
+    version: str
+    compiler: str  # "g++ 12.2.0"
+    cuda: bool  # whether the library has kernels for GPUs
+    cuda_archs: str  # and for which: "80;90"
+    torch: str  # the one that runs now
+    threads: int
+    devices: list[str]  # those that losses on embeddings run on natively
+
+
+def build_info() -> BuildInfo:
+    """A dict: version, compiler, the torch that runs, whether and for which GPUs there are kernels."""
+    info: BuildInfo = _ops.library.build_info()
     info["torch"] = torch.__version__
     info["threads"] = torch.get_num_threads()
     info["devices"] = sorted(_ops.DEVICES[_ops.EMBEDDING_LOSS])
@@ -36,16 +50,16 @@ def build_info():
 
 
 def explain(
-    embeddings,
-    labels,
-    gallery=None,
-    gallery_labels=None,
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
     *,
-    self_index=None,
-    exclude=None,
-    normalize=False,
-    backend="auto",
-):
+    self_index: Tensor | None = None,
+    exclude: Tensor | None = None,
+    normalize: bool = False,
+    backend: Backend = "auto",
+) -> Explanation:
     """Which way any loss on embeddings would be computed, why, and with how much workspace."""
     x, labels, r, _, _, _ = _check.embedding_problem(
         embeddings, labels, gallery, gallery_labels, self_index, exclude

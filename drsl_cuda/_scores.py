@@ -8,9 +8,11 @@ is made at once.
 """
 
 import torch
+from torch import Tensor
 
 from drsl_cuda._autograd import _FirstDerivativeOnly, _refuse, readable, refuse_transforms
 from drsl_cuda._ops import ALRP_LOSS, AP_LOSS, RANK_SORT_LOSS, on_one_device
+from drsl_cuda._torch_private import below_autograd
 
 
 def _losses(scores, count):
@@ -159,7 +161,7 @@ class _EagerOneLoss(torch.autograd.Function):
 
 
 def _run(op, *arguments):
-    with torch._C._AutoDispatchBelowAutograd():
+    with below_autograd():
         return op(*arguments)
 
 
@@ -167,7 +169,7 @@ def _traced(op, scores, *arguments):
     return op(scores, *arguments, torch.is_grad_enabled() and scores.requires_grad)
 
 
-def rank_sort_loss(scores, targets, delta):
+def rank_sort_loss(scores: Tensor, targets: Tensor, delta: float) -> tuple[Tensor, Tensor]:
     """(ranking, sorting), each with its own gradient."""
     if not torch.compiler.is_compiling():
         refuse_transforms("rank_sort_loss")
@@ -176,14 +178,16 @@ def rank_sort_loss(scores, targets, delta):
     return RANK_SORT_LOSS(scores, targets, delta, grad, grad)[:2]
 
 
-def ap_loss(scores, targets, delta, interpolated):
+def ap_loss(scores: Tensor, targets: Tensor, delta: float, interpolated: bool) -> Tensor:
     if not torch.compiler.is_compiling():
         refuse_transforms("ap_loss")
         return _EagerOneLoss.apply(scores, AP_LOSS, "ap_loss", targets, delta, interpolated)
     return _traced(AP_LOSS, scores, targets, delta, interpolated)[0]
 
 
-def alrp_loss(scores, targets, regression_losses, delta):
+def alrp_loss(
+    scores: Tensor, targets: Tensor, regression_losses: Tensor, delta: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """(loss, rank, order), the latter two without gradient."""
     arguments = targets, regression_losses, delta
     if not torch.compiler.is_compiling():

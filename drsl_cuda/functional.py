@@ -3,9 +3,12 @@
 Every function checks its arguments, then runs natively or through drsl_cuda.reference.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from drsl_cuda import _check, _memory, _ops, _scores, reference
 from drsl_cuda._backend import BACKENDS, runs_natively
@@ -16,6 +19,7 @@ from drsl_cuda._embedding_losses import (
     fidi_loss,
     smooth_ap_loss,
 )
+from drsl_cuda._types import Backend
 
 __all__ = [
     "BACKENDS",
@@ -30,8 +34,10 @@ __all__ = [
     "smooth_ap_loss",
 ]
 
+_Result = TypeVar("_Result")
 
-def pairwise_distance_angle(x, r=None):
+
+def pairwise_distance_angle(x: Tensor, r: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Euclidean distance and cosine similarity of all pairs, in one pass.
 
     x [B, D] or [S, B, D]; r [G, D] or [S, G, D], or None: x against itself, half the work, with a
@@ -46,7 +52,9 @@ def pairwise_distance_angle(x, r=None):
     return _memory.run(pairs, wanted, x.device, _ops.PAIRWISE, x, r, _ops.tf32(x))
 
 
-def rank_sort_loss(scores, targets, delta=0.5, *, backend="auto"):
+def rank_sort_loss(
+    scores: Tensor, targets: Tensor, delta: float = 0.5, *, backend: Backend = "auto"
+) -> tuple[Tensor, Tensor]:
     """Rank & Sort: (ranking error, sorting error) of scores, means over the positives.
 
     scores   [N], or [S, N] for S independent problems; -inf masks a negative
@@ -63,7 +71,14 @@ def rank_sort_loss(scores, targets, delta=0.5, *, backend="auto"):
     return _of_scores(_scores.rank_sort_loss, scores, targets, delta)
 
 
-def ap_loss(scores, targets, delta=1.0, interpolated=True, *, backend="auto"):
+def ap_loss(
+    scores: Tensor,
+    targets: Tensor,
+    delta: float = 1.0,
+    interpolated: bool = True,
+    *,
+    backend: Backend = "auto",
+) -> Tensor:
     """AP loss: 1 - average precision of the positives, targets > 0, among the negatives, 0.
 
     interpolated: precision never falls from a positive to one that ranks lower, as in the authors'
@@ -76,7 +91,14 @@ def ap_loss(scores, targets, delta=1.0, interpolated=True, *, backend="auto"):
     return _of_scores(_scores.ap_loss, scores, targets, delta, interpolated)
 
 
-def alrp_loss(scores, targets, regression_losses, delta=1.0, *, backend="auto"):
+def alrp_loss(
+    scores: Tensor,
+    targets: Tensor,
+    regression_losses: Tensor,
+    delta: float = 1.0,
+    *,
+    backend: Backend = "auto",
+) -> tuple[Tensor, Tensor, Tensor]:
     """aLRP: (loss, rank, order). The loss is 1 - average precision, its gradient aLRP's.
 
     regression_losses  [n], a number for each positive, from left to right. On a CPU n is checked
@@ -94,13 +116,15 @@ def alrp_loss(scores, targets, regression_losses, delta=1.0, *, backend="auto"):
     return _of_scores(_scores.alrp_loss, scores, targets, regression_losses, delta)
 
 
-def _scores_and_width(scores, targets, delta):
+def _scores_and_width(
+    scores: Tensor, targets: Tensor, delta: float
+) -> tuple[Tensor, Tensor, float]:
     """Checked. No ramp is narrower than the smallest normal number: its slope would not be one."""
     delta = _check.number("delta", delta, low=0.0)
     scores, targets = _check.score_problem(scores, targets)
     return scores, targets, max(delta, torch.finfo(scores.dtype).tiny) if delta else delta
 
 
-def _of_scores(loss, scores, *rest):
+def _of_scores(loss: Callable[..., _Result], scores: Tensor, *rest: Any) -> _Result:
     wanted = partial(_memory.of_scores, scores)
     return _memory.run(scores.numel(), wanted, scores.device, loss, scores, *rest)

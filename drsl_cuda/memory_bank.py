@@ -1,6 +1,6 @@
 """A memory of what came in the steps before, to compare a batch with more than itself."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,16 +53,19 @@ class MemoryBank(torch.nn.Module):
     clear() at the start of an epoch removes all of the old one. A row with NaN is remembered, too.
     """
 
+    rows: Tensor  # [size, D] or [S, size, D]
+    labels: Tensor  # [size]
+
     def __init__(
         self,
-        size,
-        dim=None,
+        size: int,
+        dim: int | None = None,
         *,
-        sets=None,
-        dtype=torch.float32,
-        label_dtype=torch.int64,
-        device=None,
-    ):
+        sets: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        label_dtype: torch.dtype = torch.int64,
+        device: torch.device | str | int | None = None,
+    ) -> None:
         super().__init__()
         self.size = _count("size", size)
         self.dim = None if dim is None else _count("dim", dim)
@@ -77,21 +80,25 @@ class MemoryBank(torch.nn.Module):
         self._stored = 0
 
     @property
-    def filled(self):
+    def filled(self) -> int:
         """How many rows hold something: an int."""
         return min(self._stored, self.size)
 
-    def forward(self, embeddings, labels):
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Entries:
         """Stores the batch; Entries(gallery, gallery_labels, self_index), the batch among them."""
         own = self.store(embeddings, labels)
         return Entries(*self.entries(), own)
 
-    def entries(self):
+    if TYPE_CHECKING:  # what torch.nn.Module says of a call is Any
+
+        def __call__(self, embeddings: Tensor, labels: Tensor) -> Entries: ...
+
+    def entries(self) -> tuple[Tensor, Tensor]:
         """(gallery, gallery_labels) of what is filled: views, which the next store changes."""
         return self.rows[..., : self.filled, :], self.labels[: self.filled]
 
     @torch.no_grad()
-    def store(self, embeddings, labels):
+    def store(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Writes embeddings [B, D] or [S, B, D] and labels [B] over the oldest rows.
 
         Returns self_index [B]: their columns. Of a batch larger than the bank the last `size` stay; the
@@ -114,34 +121,36 @@ class MemoryBank(torch.nn.Module):
         self._stored += batch
         return own
 
-    def clear(self):
+    def clear(self) -> None:
         """Forgets everything."""
         self._stored = 0
 
-    def get_extra_state(self):
+    def get_extra_state(self) -> dict[str, int]:
         return {"stored": self._stored}
 
-    def set_extra_state(self, state):
+    def set_extra_state(self, state: dict[str, int]) -> None:
         self._stored = state["stored"]
 
-    def _settle(self, shape, device):
+    def _settle(self, shape: torch.Size, device: torch.device) -> None:
         """Rows for embeddings or rows of this shape, [.., _, D]: the bank has not met any yet."""
         self.dim, self.sets = shape[-1], shape[0] if len(shape) == 3 else None
         self.rows = self.rows.new_zeros((*shape[:-2], self.size, self.dim), device=device)
         self.labels = self.labels.to(device)
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments):
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
         rows = state_dict.get(f"{prefix}rows")
         if self.dim is None and rows is not None and rows.shape[-1] > 0:
             self._settle(rows.shape, self.rows.device)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         sets = "" if self.sets is None else f"sets={self.sets}, "
         dim = "" if self.dim is None else f"{self.dim}, "
         return f"{self.size}, {dim}{sets}dtype={self.rows.dtype}, filled={self.filled}"
 
-    def _check(self, embeddings, labels):
+    def _check(self, embeddings: Tensor, labels: Tensor) -> None:
         _check.embedding_problem(embeddings, labels)
         shape = list(embeddings.shape)
         if self.dim is None:
@@ -156,7 +165,7 @@ class MemoryBank(torch.nn.Module):
             )
 
 
-def _count(name, value):
+def _count(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, got {type(value).__name__}")
     if value < 1:
@@ -164,7 +173,7 @@ def _count(name, value):
     return value
 
 
-def _one_of(name, value, allowed):
+def _one_of(name: str, value: torch.dtype, allowed: tuple[torch.dtype, ...]) -> None:
     if value not in allowed:
         listed = ", ".join(str(dtype).removeprefix("torch.") for dtype in allowed)
         raise TypeError(f"{name} must be one of {listed}, got {value}")

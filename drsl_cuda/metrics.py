@@ -4,17 +4,22 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from drsl_cuda import _check, _ops, _retrieval
+from drsl_cuda._backend import runs_natively
 from drsl_cuda._retrieval import on_gpu
-from drsl_cuda.functional import runs_natively
+from drsl_cuda._types import Backend, Identities
 from drsl_cuda.reference import evaluate as reference
 
 __all__ = ["Evaluation", "evaluate"]
+
+Report: TypeAlias = Callable[[int, int], object]  # called with (done, all) queries
 
 DISTRACTORS = (0,)  # in Market-1501 the identity of passers-by and of empty pictures
 
@@ -34,7 +39,7 @@ class Evaluation:
     first_match: Tensor  # [Q] int64, place of the first match from 1 on; 0 for such a query
     valid: Tensor  # [Q] bool, whether the query counts
 
-    def __str__(self):
+    def __str__(self) -> str:
         ranks = [r for r in (1, 5, 10, 20) if r <= len(self.cmc)]
         parts = [("mAP", self.mAP), ("mINP", self.mINP)]
         parts += [(f"rank-{r}", float(self.cmc[r - 1])) for r in ranks]
@@ -43,19 +48,19 @@ class Evaluation:
 
 
 def evaluate(
-    query,
-    query_ids,
-    query_cams,
-    gallery,
-    gallery_ids,
-    gallery_cams,
+    query: Tensor,
+    query_ids: Tensor,
+    query_cams: Tensor | None,
+    gallery: Tensor,
+    gallery_ids: Tensor,
+    gallery_cams: Tensor | None,
     *,
-    junk_ids=(-1,),
-    distractor_ids=DISTRACTORS,
-    max_rank=50,
-    progress=False,
-    backend="auto",
-):
+    junk_ids: Identities = (-1,),
+    distractor_ids: Identities = DISTRACTORS,
+    max_rank: int = 50,
+    progress: bool | Report = False,
+    backend: Backend = "auto",
+) -> Evaluation:
     """mAP, mINP and CMC of queries against a gallery.
 
     query, gallery            [Q, D], [G, D] features, ordered by Euclidean distance as they are
@@ -90,7 +95,7 @@ def evaluate(
     return _summary(ap.cpu(), inp.cpu(), first.cpu(), max_rank)
 
 
-def _warn_of_distractors(query_ids, distractors):
+def _warn_of_distractors(query_ids: Tensor, distractors: tuple[int, ...]) -> None:
     """By default 0 is one, as in Market-1501, which asks for none: whoever does counts from 0."""
     hopeless = int((query_ids == 0).sum()) if distractors == DISTRACTORS else 0
     if hopeless:
@@ -101,7 +106,7 @@ def _warn_of_distractors(query_ids, distractors):
         )
 
 
-def _runner(device, backend):
+def _runner(device: str, backend: Backend) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
     """Who finds the places."""
     operator, native = (
         (_ops.MATCH_DIGITS, on_gpu) if device == "cuda" else (_ops.MATCH_TILES, _retrieval)
@@ -109,7 +114,7 @@ def _runner(device, backend):
     return (native if runs_natively(operator, device, backend) else reference).match_places
 
 
-def _summary(ap, inp, first, max_rank):
+def _summary(ap: Tensor, inp: Tensor, first: Tensor, max_rank: int) -> Evaluation:
     valid = first > 0
     count = int(valid.sum())
     # counts, so that no order of addition matters
@@ -126,12 +131,12 @@ def _summary(ap, inp, first, max_rank):
     )
 
 
-def _mean(values):
+def _mean(values: Tensor) -> float:
     """Rounded once: the same whatever the order, and whatever the number of threads."""
     return math.fsum(values.tolist()) / len(values) if len(values) else math.nan
 
 
-def _reporter(progress):
+def _reporter(progress: bool | Report) -> Report:
     """What is called with (done, all) after each block of queries."""
     if callable(progress):
         return progress
@@ -141,11 +146,11 @@ def _reporter(progress):
 class _Line:
     """One line on stderr, written anew at most ten times a second."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.start = time.monotonic()
         self.last = 0.0
 
-    def __call__(self, done, total):
+    def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
         if done < total and now - self.last < 0.1:
             return

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 
@@ -99,6 +100,7 @@ def test_build_info_says_what_was_built():
     info = drsl_cuda.build_info()
     assert info["version"] == drsl_cuda.__version__
     assert info["torch"] == torch.__version__
+    assert re.match(r"(g\+\+|clang) \d+\.\d+\.\d+", info["compiler"])
     assert "cpu" in info["devices"]
     assert info["cuda"] or "cuda" not in info["devices"]
 

@@ -4,16 +4,17 @@ import torch
 from torch import Tensor
 
 from drsl_cuda._check import tensors
+from drsl_cuda._types import Problem
 
 
 def embedding_problem(
-    embeddings,
-    labels,
-    gallery=None,
-    gallery_labels=None,
-    self_index=None,
-    exclude=None,
-):
+    embeddings: Tensor,
+    labels: Tensor,
+    gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None,
+    self_index: Tensor | None = None,
+    exclude: Tensor | None = None,
+) -> Problem:
     """Check the arguments that all losses on embeddings share.
 
     embeddings      [B, D] or [S, B, D]   float16, bfloat16, float32 or float64; D >= 1
@@ -42,7 +43,14 @@ def embedding_problem(
     return x, labels, r, gallery_labels, self_index, exclude
 
 
-def distance_problem(distance, cosine, labels, gallery_labels, self_index, exclude):
+def distance_problem(
+    distance: Tensor,
+    cosine: Tensor,
+    labels: Tensor,
+    gallery_labels: Tensor | None,
+    self_index: Tensor | None,
+    exclude: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
     """The same for losses that start from distances: distance and cosine [B, G] or [S, B, G].
 
     Without gallery_labels the gallery is the batch, so B = G.
@@ -73,20 +81,22 @@ def distance_problem(distance, cosine, labels, gallery_labels, self_index, exclu
     return distance.to(dtype), cosine.to(dtype), labels, gallery_labels, self_index, exclude
 
 
-def pair(x, r=None):
+def pair(x: Tensor, r: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """Check the rows of pairwise_distance_angle: x [B, D] or [S, B, D], r likewise or None."""
     tensors.rows("x", x)
     return (x, None) if r is None else tensors.promoted("x", x, "r", r)
 
 
-def _two_labels(labels, gallery_labels, count, device):
-    gallery_labels = tensors.integers("gallery_labels", gallery_labels, count, "G", device)
-    if labels.dtype != gallery_labels.dtype:
-        return labels.to(torch.int64), gallery_labels.to(torch.int64)
-    return labels, gallery_labels
+def _two_labels(
+    labels: Tensor, gallery_labels: object, count: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    others = tensors.integers("gallery_labels", gallery_labels, count, "G", device)
+    if labels.dtype != others.dtype:
+        return labels.to(torch.int64), others.to(torch.int64)
+    return labels, others
 
 
-def _self_index(value, rows, columns, device):
+def _self_index(value: Tensor, rows: int, columns: int, device: torch.device) -> Tensor:
     value = tensors.integers("self_index", value, rows, "B", device)
     # Only a plain CPU tensor outside of a trace has values that are free to look at.
     if device.type == "cpu" and not torch.compiler.is_compiling() and type(value) is Tensor:
@@ -97,7 +107,7 @@ def _self_index(value, rows, columns, device):
     return value
 
 
-def _exclude(value, rows, columns, device):
+def _exclude(value: Tensor, rows: int, columns: int, device: torch.device) -> None:
     if not isinstance(value, Tensor) or value.layout is not torch.strided:
         tensors.not_dense("exclude", value, "a bool tensor")
     if value.dtype != torch.bool:

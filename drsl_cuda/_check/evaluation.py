@@ -1,11 +1,21 @@
 """What an evaluation is given."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from drsl_cuda._check import tensors
 
 
-def evaluation_problem(query, query_ids, query_cams, gallery, gallery_ids, gallery_cams):
+def evaluation_problem(
+    query: Tensor,
+    query_ids: Tensor,
+    query_cams: Tensor | None,
+    gallery: Tensor,
+    gallery_ids: Tensor,
+    gallery_cams: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor | None]:
     """Check the arguments of an evaluation.
 
     query       [Q, D]   float16, bfloat16, float32 or float64; D >= 1
@@ -26,7 +36,7 @@ def evaluation_problem(query, query_ids, query_cams, gallery, gallery_ids, galle
             f"gallery must have shape [G, {query.shape[1]}] to fit query, {tensors.got(gallery)}"
         )
     tensors.same_device("gallery", gallery, query.device, "query")
-    integers = []
+    integers: list[Any] = []
     for side, rows, letter in (("query", query, "Q"), ("gallery", gallery, "G")):
         cams, other = (query_cams, "gallery") if side == "query" else (gallery_cams, "query")
         ids = {"query": query_ids, "gallery": gallery_ids}[side]
@@ -44,7 +54,7 @@ def evaluation_problem(query, query_ids, query_cams, gallery, gallery_ids, galle
     return query, query_ids, query_cams, gallery, gallery_ids, gallery_cams
 
 
-def finite_rows(name, rows, doubtful):
+def finite_rows(name: str, rows: Tensor, doubtful: Tensor) -> None:
     """Raise for the first of the doubtful rows (indices) that holds NaN or infinity.
 
     It would have no place in a list.

@@ -1,13 +1,17 @@
 """Numbers, choices and flags."""
 
 import sys
+from collections.abc import Collection
+from typing import TypeVar
 
 from drsl_cuda._check.tensors import kind
+from drsl_cuda._types import Identities
 
 _LARGEST = sys.float_info.max
+_Choice = TypeVar("_Choice", bound=str)  # one of Literal[...] stays that
 
 
-def whole(name, value, low):
+def whole(name: str, value: int, low: int) -> int:
     """An int, at least `low`."""
     if type(value) is bool or not isinstance(value, int):
         raise TypeError(f"{name} must be an integer, got {kind(value)}")
@@ -16,7 +20,7 @@ def whole(name, value, low):
     return value
 
 
-def identities(name, value):
+def identities(name: str, value: Identities) -> tuple[int, ...]:
     """A tuple of the integers in a list, tuple, set or range."""
     if not isinstance(value, (list, tuple, set, frozenset, range)):
         raise TypeError(f"{name} must be a sequence of integers, got {kind(value)}")
@@ -28,7 +32,7 @@ def identities(name, value):
     return tuple(value)
 
 
-def number(name, value, low=None, low_open=False):
+def number(name: str, value: float, low: float | None = None, low_open: bool = False) -> float:
     """A finite real number as a float, at least `low` (above it with `low_open`)."""
     python_type = type(value)
     if python_type is not float and (python_type is bool or not isinstance(value, (int, float))):
@@ -40,14 +44,14 @@ def number(name, value, low=None, low_open=False):
     return float(value)
 
 
-def margin(value):
+def margin(value: float | None) -> float | None:
     """A finite number, at least 0, as a float, or None."""
     if value is None or isinstance(value, (int, float)):
         return None if value is None else number("margin", value, low=0.0)
     raise TypeError(f"margin must be a number or None, got {kind(value)}")
 
 
-def choice(name, value, allowed):
+def choice(name: str, value: _Choice, allowed: Collection[str]) -> _Choice:
     """One of the strings in `allowed`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be one of {_listed(allowed)}, got {kind(value)}")
@@ -56,18 +60,18 @@ def choice(name, value, allowed):
     return value
 
 
-def flag(name, value):
+def flag(name: str, value: bool) -> bool:
     """A bool."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {kind(value)}")
     return value
 
 
-def no_terms(loss, value):
+def no_terms(loss: str, value: bool) -> None:
     """return_terms of a loss that has none: False."""
     if flag("return_terms", value):
         raise ValueError(f"return_terms must be False for {loss}, which has no terms, got True")
 
 
-def _listed(allowed):
+def _listed(allowed: Collection[str]) -> str:
     return ", ".join([repr(option) for option in allowed])

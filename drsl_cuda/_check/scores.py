@@ -6,7 +6,7 @@ from torch import Tensor
 from drsl_cuda._check import tensors
 
 
-def score_problem(scores, targets):
+def score_problem(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Check scores and targets, [N] or [S, N] each. Both come back in the type to compute in.
 
     scores   float16, bfloat16, float32 or float64; the cast is one that autograd sees
@@ -28,7 +28,7 @@ def score_problem(scores, targets):
     return scores.to(dtype), targets.detach().to(dtype)
 
 
-def regression_losses(value, scores, targets):
+def regression_losses(value: Tensor, scores: Tensor, targets: Tensor) -> Tensor:
     """A number for each positive of checked scores and targets: [n], or [S, N] with sets."""
     name = "regression_losses"
     tensors.floating(name, value)

@@ -1,5 +1,7 @@
 """One tensor: its type, shape and device; and the words for what came."""
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ INTEGER = (
 )
 
 
-def rows(name, value):
+def rows(name: str, value: Tensor) -> torch.Size:
     floating(name, value)
     shape = value.shape
     if not 2 <= len(shape) <= 3:
@@ -26,21 +28,28 @@ def rows(name, value):
     return shape
 
 
-def floating(name, value):
+def floating(name: str, value: Tensor) -> None:
     if not isinstance(value, Tensor) or value.layout is not torch.strided or value.is_nested:
         not_dense(name, value, "a floating tensor")
     if value.dtype not in FLOATING:
         raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, got {value.dtype}")
 
 
-def not_dense(name, value, wanted):
+def not_dense(name: str, value: object, wanted: str) -> NoReturn:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be {wanted}, got {kind(value)}")
     came = "a nested tensor" if value.is_nested else f"layout {value.layout}"
     raise TypeError(f"{name} must be a dense tensor, got {came}")
 
 
-def promoted(x_name, x, r_name, r, labels_name=None, labels=None):
+def promoted(
+    x_name: str,
+    x: Tensor,
+    r_name: str,
+    r: Tensor | None,
+    labels_name: str | None = None,
+    labels: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Rows r that fit rows x, both in one type; with labels_name, labels must come with them."""
     if r is None:
         raise ValueError(f"{r_name} must be given with {labels_name}, got None")
@@ -57,7 +66,7 @@ def promoted(x_name, x, r_name, r, labels_name=None, labels=None):
     return x, r
 
 
-def integers(name, value, count, letter, device):
+def integers(name: str, value: object, count: int, letter: str, device: torch.device) -> Tensor:
     if not isinstance(value, Tensor) or value.layout is not torch.strided:
         not_dense(name, value, "an integer tensor")
     dtype = value.dtype
@@ -71,15 +80,15 @@ def integers(name, value, count, letter, device):
     return value if dtype is torch.int64 or dtype is torch.int32 else value.to(torch.int64)
 
 
-def same_device(name, value, device, like="embeddings"):
+def same_device(name: str, value: Tensor, device: torch.device, like: str = "embeddings") -> None:
     if value.device != device:
         raise ValueError(f"{name} must be on the device of {like}, {device}, got {value.device}")
 
 
-def got(value):
+def got(value: Tensor) -> str:
     return f"got {list(value.shape)}"
 
 
-def kind(value):
+def kind(value: object) -> str:
     kind = type(value)
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

@@ -4,12 +4,13 @@ A query (a pair, for FIDI) weighs 1 in a mean if it counts and 0 if it does not;
 told from labels and masks alone, as docs/losses.md says it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from drsl_cuda import reference
 from drsl_cuda._embedding_losses import TERMS
+from drsl_cuda._types import Backend, Reduction
 from drsl_cuda.losses import EmbeddingLoss
 
 _ROWS = 2**24  # entries of a block of masks
@@ -28,11 +29,11 @@ class Kind(NamedTuple):
     """One loss with its settings."""
 
     function: str  # in functional and reference: "drsl_loss"
-    params: tuple  # as the operator takes them
-    options: dict  # as the functions take them
+    params: tuple[float, ...]  # as the operator takes them
+    options: dict[str, Any]  # as the functions take them
     normalize: bool
-    reduction: str
-    backend: str
+    reduction: Reduction
+    backend: Backend
 
     @property
     def name(self):
@@ -48,7 +49,7 @@ class Kind(NamedTuple):
         return named(*values[: len(named._fields)])
 
 
-def kind_of(loss):
+def kind_of(loss: EmbeddingLoss) -> Kind:
     """The Kind of a loss module of drsl_cuda.losses; TypeError for anything else."""
     function = getattr(getattr(type(loss), "_function", None), "__name__", "")
     if not isinstance(loss, EmbeddingLoss) or function.removesuffix("_loss") not in _COUNTS:
@@ -67,7 +68,7 @@ def kind_of(loss):
     )
 
 
-def has_terms(kind):
+def has_terms(kind: Kind) -> bool:
     return kind.name in TERMS
 
 

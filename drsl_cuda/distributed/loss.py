@@ -1,33 +1,65 @@
 """The losses over the ranks of torch.distributed, with the gradient of the one big batch."""
 
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
+
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from drsl_cuda import _check, _ops
 from drsl_cuda._autograd import _FirstDerivativeOnly
 from drsl_cuda._backend import runs_natively
+from drsl_cuda._types import Terms
 from drsl_cuda.distributed._agree import agree, check_columns, check_mask
 from drsl_cuda.distributed._gather import each, gather
-from drsl_cuda.distributed._kinds import has_terms, kind_of
+from drsl_cuda.distributed._kinds import Kind, has_terms, kind_of
 from drsl_cuda.distributed._ranks import Ranks
 from drsl_cuda.distributed._ring import ring
+from drsl_cuda.losses import EmbeddingLoss, LossWithTerms
 
-MODES = ("gather", "ring")
+Mode: TypeAlias = Literal["gather", "ring"]
+MODES: tuple[Mode, ...] = ("gather", "ring")
+
+Sizes: TypeAlias = list[int] | tuple[int, ...]
+Loss = TypeVar("Loss", bound=EmbeddingLoss, covariant=True)
 
 
+# fmt: off
+@overload
 def distributed_loss(
-    loss,
-    embeddings,
-    labels,
+    loss: EmbeddingLoss, embeddings: Tensor, labels: Tensor, *,
+    group: dist.ProcessGroup | None = None, mode: Mode = "gather",
+    sizes: Sizes | None = None, even: bool = False, average: bool = True,
+    exclude: Tensor | None = None, return_terms: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def distributed_loss(
+    loss: LossWithTerms[Terms], embeddings: Tensor, labels: Tensor, *,
+    group: dist.ProcessGroup | None = None, mode: Mode = "gather",
+    sizes: Sizes | None = None, even: bool = False, average: bool = True,
+    exclude: Tensor | None = None, return_terms: Literal[True],
+) -> tuple[Tensor, Terms]: ...
+@overload
+def distributed_loss(
+    loss: LossWithTerms[Terms], embeddings: Tensor, labels: Tensor, *,
+    group: dist.ProcessGroup | None = None, mode: Mode = "gather",
+    sizes: Sizes | None = None, even: bool = False, average: bool = True,
+    exclude: Tensor | None = None, return_terms: bool,
+) -> Tensor | tuple[Tensor, Terms]: ...
+# fmt: on
+def distributed_loss(
+    loss: EmbeddingLoss,
+    embeddings: Tensor,
+    labels: Tensor,
     *,
-    group=None,
-    mode="gather",
-    sizes=None,
-    even=False,
-    average=True,
-    exclude=None,
-    return_terms=False,
-):
+    group: dist.ProcessGroup | None = None,
+    mode: Mode = "gather",
+    sizes: Sizes | None = None,
+    even: bool = False,
+    average: bool = True,
+    exclude: Tensor | None = None,
+    return_terms: bool = False,
+) -> Tensor | tuple[Tensor, Any]:
     """The loss of the ranks' batches taken as one batch of G = Σ_r b_r rows.
 
     loss        DRSLLoss(...), FIDILoss(...), SmoothAPLoss(...) or BatchHardTripletLoss(...)
@@ -59,7 +91,8 @@ def distributed_loss(
     given = loss, embeddings, labels, exclude, mode, even, average, sizes, return_terms
     if ranks is None or ranks.size == 1:
         _checked(ranks, *given)
-        return loss(embeddings, labels, exclude=exclude, return_terms=return_terms)
+        call: Any = loss  # with terms, if it has any
+        return call(embeddings, labels, exclude=exclude, return_terms=return_terms)
     kind, x, labels, want = _agreed(ranks, *given)
     if kind.reduction == "none":
         return each(loss, ranks, x, labels, exclude, return_terms)
@@ -77,7 +110,7 @@ def distributed_loss(
     return (value, kind.terms(terms)) if return_terms else value
 
 
-class DistributedLoss(torch.nn.Module):
+class DistributedLoss(torch.nn.Module, Generic[Loss]):
     """A loss over the batches of all ranks, called with this rank's: distributed_loss as a module.
 
     >>> criterion = DistributedLoss(DRSLLoss())
@@ -85,19 +118,36 @@ class DistributedLoss(torch.nn.Module):
     >>> loss.backward()                              # DDP averages: the gradient of the whole batch
     """
 
-    def __init__(self, loss, group=None, mode="gather", *, even=False, average=True):
+    def __init__(
+        self,
+        loss: Loss,
+        group: dist.ProcessGroup | None = None,
+        mode: Mode = "gather",
+        *,
+        even: bool = False,
+        average: bool = True,
+    ) -> None:
         super().__init__()
         kind_of(loss)
         self.loss = loss
         self.group = group
-        self.mode = _check.choice("mode", mode, MODES)
+        self.mode: Mode = _check.choice("mode", mode, MODES)
         self.even = _check.flag("even", even)
         self.average = _check.flag("average", average)
 
     @torch.compiler.disable
-    def forward(self, embeddings, labels, *, sizes=None, exclude=None, return_terms=False):
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        sizes: Sizes | None = None,
+        exclude: Tensor | None = None,
+        return_terms: bool = False,
+    ) -> Tensor | tuple[Tensor, Any]:
+        loss: Any = self.loss  # with terms, if it has any
         return distributed_loss(
-            self.loss,
+            loss,
             embeddings,
             labels,
             group=self.group,
@@ -109,7 +159,30 @@ class DistributedLoss(torch.nn.Module):
             return_terms=return_terms,
         )
 
-    def extra_repr(self):
+    if TYPE_CHECKING:
+        # fmt: off
+        @overload
+        def __call__(
+            self, embeddings: Tensor, labels: Tensor, *,
+            sizes: Sizes | None = None, exclude: Tensor | None = None,
+            return_terms: Literal[False] = False,
+        ) -> Tensor: ...
+        @overload
+        def __call__(
+            self: "DistributedLoss[LossWithTerms[Terms]]", embeddings: Tensor, labels: Tensor, *,
+            sizes: Sizes | None = None, exclude: Tensor | None = None,
+            return_terms: Literal[True],
+        ) -> tuple[Tensor, Terms]: ...
+        @overload
+        def __call__(
+            self: "DistributedLoss[LossWithTerms[Terms]]", embeddings: Tensor, labels: Tensor, *,
+            sizes: Sizes | None = None, exclude: Tensor | None = None,
+            return_terms: bool,
+        ) -> Tensor | tuple[Tensor, Terms]: ...
+        def __call__(self, *arguments: Any, **options: Any) -> Any: ...
+        # fmt: on
+
+    def extra_repr(self) -> str:
         return f"mode={self.mode!r}, even={self.even}, average={self.average}"
 
 
@@ -117,13 +190,13 @@ class _Attached(torch.autograd.Function):
     """A number, as a function of x whose gradient is at hand (in the accumulation type)."""
 
     @staticmethod
-    def forward(ctx, x, value, gradient):
+    def forward(ctx: Any, x: Tensor, value: Tensor, gradient: Tensor | None) -> Tensor:
         ctx.gradient = gradient
         ctx.save_for_backward(x)
         return value.clone()
 
     @staticmethod
-    def backward(ctx, grad_value):
+    def backward(ctx: Any, grad_value: Tensor) -> tuple[Tensor, None, None]:
         (x,) = ctx.saved_tensors
         gradient = (ctx.gradient * grad_value.detach()).to(x.dtype)
         if torch.is_grad_enabled():  # create_graph
@@ -131,24 +204,36 @@ class _Attached(torch.autograd.Function):
         return gradient, None, None
 
 
-def _ranks(group):
+def _ranks(group: dist.ProcessGroup | None) -> Ranks | None:
     """The group, or None where there is none to speak of."""
     if not (dist.is_available() and dist.is_initialized()):
         if group is not None:
             raise ValueError("group must be None before init_process_group, got a group")
         return None
-    if group == dist.GroupMember.NON_GROUP_MEMBER:
+    if group == dist.GroupMember.NON_GROUP_MEMBER:  # type: ignore[comparison-overlap]
         raise ValueError("group must be one that this process belongs to, got one that it does not")
     if group is not None and not isinstance(group, dist.ProcessGroup):
         raise TypeError(f"group must be a process group or None, got {_check.kind(group)}")
     return Ranks(group)
 
 
-def _agreed(ranks, loss, embeddings, labels, exclude, mode, even, average, sizes, return_terms):
+def _agreed(
+    ranks: Ranks,
+    loss: EmbeddingLoss,
+    embeddings: Tensor,
+    labels: Tensor,
+    exclude: Tensor | None,
+    mode: Mode,
+    even: bool,
+    average: bool,
+    sizes: Sizes | None,
+    return_terms: bool,
+) -> tuple[Kind, Tensor, Tensor, bool]:
     """Kind, checked rows and labels, whether a gradient is wanted; ranks knows its sizes then."""
     arguments = loss, embeddings, labels, exclude, mode, even, average, sizes, return_terms
     told = even is True or sizes is not None
-    kind, x, error = None, embeddings, None
+    kind: Any = None
+    x, error = embeddings, None
     try:
         kind, x, labels = _checked(ranks, *arguments)
     except (TypeError, ValueError) as raised:
@@ -164,7 +249,18 @@ def _agreed(ranks, loss, embeddings, labels, exclude, mode, even, average, sizes
     return kind, x, labels.to(torch.int64), want
 
 
-def _checked(ranks, loss, embeddings, labels, exclude, mode, even, average, sizes, return_terms):
+def _checked(
+    ranks: Ranks | None,
+    loss: EmbeddingLoss,
+    embeddings: Tensor,
+    labels: Tensor,
+    exclude: Tensor | None,
+    mode: Mode,
+    even: bool,
+    average: bool,
+    sizes: Sizes | None,
+    return_terms: bool,
+) -> tuple[Kind, Tensor, Tensor]:
     kind = kind_of(loss)
     _check.choice("mode", mode, MODES)
     for name, value in (("even", even), ("average", average), ("return_terms", return_terms)):
@@ -182,7 +278,7 @@ def _checked(ranks, loss, embeddings, labels, exclude, mode, even, average, size
     return kind, x, labels
 
 
-def _check_sizes(sizes, even, ranks, mine):
+def _check_sizes(sizes: Sizes, even: bool, ranks: Ranks | None, mine: int) -> None:
     if even:
         raise ValueError("even must be False where sizes are given, got True")
     if not isinstance(sizes, (list, tuple)) or not all(type(n) is int for n in sizes):

@@ -1,31 +1,42 @@
 """Which pairs an indices_tuple of pytorch-metric-learning leaves, as masks and own copies."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from drsl_cuda import functional
 
+# (anchors, positives, negatives), or (anchors, positives, anchors, negatives): as miners give them.
+Indices: TypeAlias = tuple[Tensor, ...] | list[Tensor]
+
 
 class Selection(NamedTuple):
     """What a memory that knows its columns passes in place of an indices_tuple."""
 
     self_index: Tensor | None  # [B]
-    indices_tuple: tuple | None
+    indices_tuple: Indices | None
 
 
 class Pairs(NamedTuple):
     """A call of a loss in drsl_cuda.functional, and the pairs that it will look at."""
 
-    problem: tuple  # embeddings, labels, gallery or None, its labels or None
+    # embeddings, labels, gallery or None, its labels or None
+    problem: tuple[Tensor, Tensor, Tensor | None, Tensor | None]
     self_index: Tensor | None  # [B]
     exclude: Tensor | None  # [B, G] bool
     positive: Tensor  # [B, G] bool
     negative: Tensor  # [B, G] bool
 
 
-def select(embeddings, labels, indices_tuple, ref_emb, ref_labels, own=False):
+def select(
+    embeddings: Tensor,
+    labels: Tensor,
+    indices_tuple: Indices | Selection | None,
+    ref_emb: Tensor,
+    ref_labels: Tensor,
+    own: bool = False,
+) -> Pairs:
     """The pairs of embeddings [B, D] with ref_emb [G, D] that take part; labels are [B] and [G].
 
     indices_tuple  (anchors, positives, negatives), (anchors, positives, anchors, negatives), a
@@ -63,12 +74,12 @@ def select(embeddings, labels, indices_tuple, ref_emb, ref_labels, own=False):
     )
 
 
-def _all_of(name, labels):
+def _all_of(name: str, labels: Tensor | None) -> None:
     if labels is None:
         raise ValueError(f"{name} must be given: they say what is positive, got None")
 
 
-def _chosen(indices_tuple, same):
+def _chosen(indices_tuple: Indices, same: Tensor) -> Tensor:
     """[B, G] bool: what the tuple lists. Where labels contradict it: ValueError on a CPU, else left out."""
     if not isinstance(indices_tuple, (tuple, list)) or len(indices_tuple) not in (3, 4):
         length = len(indices_tuple) if hasattr(indices_tuple, "__len__") else "no length"
@@ -91,7 +102,7 @@ def _chosen(indices_tuple, same):
     return (positive & same) | (negative & ~same)
 
 
-def _own_copies(embeddings, ref_emb, candidates):
+def _own_copies(embeddings: Tensor, ref_emb: Tensor, candidates: Tensor) -> Tensor:
     """[B]: the first of the candidates [B, G] whose row is the anchor's own, bit by bit, or -1."""
     distance, _ = functional.pairwise_distance_angle(embeddings.detach(), ref_emb.detach())
     found = candidates & (distance == 0)

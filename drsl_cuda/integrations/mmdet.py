@@ -15,12 +15,14 @@ have each its own gradient (the authors give both of them to the ranking error, 
 is what their heads use, has the same gradient).
 """
 
+from torch import Tensor
+
 from drsl_cuda import _check, functional
 
 __all__ = ["APLoss", "RankSort", "aLRPLoss"]
 
 
-def _only(eps, fixed):
+def _only(eps: float, fixed: float) -> None:
     if _check.number("eps", eps) != fixed:
         raise ValueError(f"eps must be {fixed:g}, got {eps}")
 
@@ -29,7 +31,9 @@ class RankSort:
     """RankSort.apply(logits, targets, delta_RS) -> (ranking error, sorting error)."""
 
     @staticmethod
-    def apply(logits, targets, delta_RS=0.50, eps=1e-10):
+    def apply(
+        logits: Tensor, targets: Tensor, delta_RS: float = 0.50, eps: float = 1e-10
+    ) -> tuple[Tensor, Tensor]:
         _only(eps, 1e-10)
         return functional.rank_sort_loss(logits, targets, delta_RS)
 
@@ -38,7 +42,7 @@ class APLoss:
     """APLoss.apply(logits, targets, delta) -> loss."""
 
     @staticmethod
-    def apply(logits, targets, delta=1.0):
+    def apply(logits: Tensor, targets: Tensor, delta: float = 1.0) -> Tensor:
         return functional.ap_loss(logits, targets, delta)
 
 
@@ -46,6 +50,12 @@ class aLRPLoss:
     """aLRPLoss.apply(logits, targets, regression_losses, delta) -> (loss, rank, order)."""
 
     @staticmethod
-    def apply(logits, targets, regression_losses, delta=1.0, eps=1e-5):
+    def apply(
+        logits: Tensor,
+        targets: Tensor,
+        regression_losses: Tensor,
+        delta: float = 1.0,
+        eps: float = 1e-5,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         _only(eps, 1e-5)
         return functional.alrp_loss(logits, targets, regression_losses, delta)

@@ -17,14 +17,19 @@ The distance is LpDistance(p=2), whose normalize_embeddings is our normalize, an
 SmoothAPLoss. By default embeddings are taken as they are: LpDistance(normalize_embeddings=False).
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any, ClassVar
+
+from torch import Tensor
 
 from drsl_cuda import functional, losses
-from drsl_cuda.integrations._pml_pairs import Selection, select
+from drsl_cuda._types import Backend
+from drsl_cuda.integrations._pml_pairs import Indices, Selection, select
 
 try:
     from pytorch_metric_learning import losses as pml_losses
-    from pytorch_metric_learning.distances import CosineSimilarity, LpDistance
+    from pytorch_metric_learning.distances import BaseDistance, CosineSimilarity, LpDistance
 except ImportError as error:
     raise ImportError(
         f"drsl_cuda.integrations.pml needs pytorch-metric-learning ({error}): "
@@ -37,11 +42,11 @@ __all__ = ["BatchHardTripletLoss", "CrossBatchMemory", "DRSLLoss", "FIDILoss", "
 class EmbeddingLoss(pml_losses.BaseMetricLossFunction):
     """What the losses share. A subclass names its function, its class, and when an anchor counts."""
 
-    _function = None
-    _checked_by = None  # the class in drsl_cuda.losses
-    _distance = LpDistance
+    _function: ClassVar[Callable[..., Tensor]]
+    _checked_by: ClassVar[type[losses.EmbeddingLoss]]  # the class in drsl_cuda.losses
+    _distance: ClassVar[type[BaseDistance]] = LpDistance
 
-    def __init__(self, parameters, backend, **kwargs):
+    def __init__(self, parameters: dict[str, Any], backend: Backend, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         checked = self._checked_by(**parameters, backend=backend)  # raises where one does not fit
         self._parameters_of_loss = tuple(parameters)
@@ -50,10 +55,17 @@ class EmbeddingLoss(pml_losses.BaseMetricLossFunction):
         self.add_to_recordable_attributes(list_of_names=list(parameters), is_stat=False)
         self._normalizes()
 
-    def get_default_distance(self):
+    def get_default_distance(self) -> BaseDistance:
         return LpDistance(normalize_embeddings=False)
 
-    def compute_loss(self, embeddings, labels, indices_tuple, ref_emb, ref_labels):
+    def compute_loss(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        indices_tuple: Indices | Selection | None,
+        ref_emb: Tensor,
+        ref_labels: Tensor,
+    ) -> dict[str, dict[str, Any]]:
         """A dictionary for the reducer, with the losses [A] of the A anchors that count."""
         options = {name: getattr(self, name) for name in (*self._parameters_of_loss, "backend")}
         pairs = select(
@@ -72,7 +84,7 @@ class EmbeddingLoss(pml_losses.BaseMetricLossFunction):
             return _loss(of_anchors.sum(), None, "already_reduced", 1)
         return _loss(of_anchors[anchors], anchors, "element", len(anchors))
 
-    def _normalizes(self):
+    def _normalizes(self) -> bool:
         """Whether rows are scaled to unit length first, which the distance decides."""
         distance, wanted = self.distance, self._distance
         name = type(distance).__name__
@@ -85,16 +97,18 @@ class EmbeddingLoss(pml_losses.BaseMetricLossFunction):
             )
         return wanted is LpDistance and bool(distance.normalize_embeddings)
 
-    def _uses_own_copy(self):
+    def _uses_own_copy(self) -> bool:
         return False
 
     @staticmethod
-    def _counts(positive, negative):
+    def _counts(positive: Tensor, negative: Tensor) -> Tensor:
         """[B] bool: whether an anchor counts, of masks [B, G]."""
         return positive.any(1)
 
 
-def _loss(values, indices, reduction_type, divisor):
+def _loss(
+    values: Tensor, indices: Tensor | None, reduction_type: str, divisor: int
+) -> dict[str, dict[str, Any]]:
     parts = {"losses": values, "indices": indices, "reduction_type": reduction_type}
     return {"loss": parts | {"divisor": divisor}}
 
@@ -107,13 +121,13 @@ class DRSLLoss(EmbeddingLoss):
 
     def __init__(
         self,
-        delta=0.5,
-        rank_weight=1.0,
-        sort_weight=1.0,
-        angle_weight=1.0,
-        backend="auto",
-        **kwargs,
-    ):
+        delta: float = 0.5,
+        rank_weight: float = 1.0,
+        sort_weight: float = 1.0,
+        angle_weight: float = 1.0,
+        backend: Backend = "auto",
+        **kwargs: Any,
+    ) -> None:
         parameters = {
             "delta": delta,
             "rank_weight": rank_weight,
@@ -129,11 +143,13 @@ class FIDILoss(EmbeddingLoss):
     _function = staticmethod(functional.fidi_loss)
     _checked_by = losses.FIDILoss
 
-    def __init__(self, alpha=1.05, beta=0.5, backend="auto", **kwargs):
+    def __init__(
+        self, alpha: float = 1.05, beta: float = 0.5, backend: Backend = "auto", **kwargs: Any
+    ) -> None:
         super().__init__({"alpha": alpha, "beta": beta}, backend, **kwargs)
 
     @staticmethod
-    def _counts(positive, negative):
+    def _counts(positive: Tensor, negative: Tensor) -> Tensor:
         return (positive | negative).any(1)
 
 
@@ -148,15 +164,21 @@ class SmoothAPLoss(EmbeddingLoss):
     _checked_by = losses.SmoothAPLoss
     _distance = CosineSimilarity
 
-    def __init__(self, temperature=0.01, include_self=False, backend="auto", **kwargs):
+    def __init__(
+        self,
+        temperature: float = 0.01,
+        include_self: bool = False,
+        backend: Backend = "auto",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             {"temperature": temperature, "include_self": include_self}, backend, **kwargs
         )
 
-    def get_default_distance(self):
+    def get_default_distance(self) -> BaseDistance:
         return CosineSimilarity()
 
-    def _uses_own_copy(self):
+    def _uses_own_copy(self) -> bool:
         return self.include_self
 
 
@@ -166,11 +188,13 @@ class BatchHardTripletLoss(EmbeddingLoss):
     _function = staticmethod(functional.batch_hard_triplet_loss)
     _checked_by = losses.BatchHardTripletLoss
 
-    def __init__(self, margin=0.3, backend="auto", **kwargs):
+    def __init__(
+        self, margin: float | None = 0.3, backend: Backend = "auto", **kwargs: Any
+    ) -> None:
         super().__init__({"margin": margin}, backend, **kwargs)
 
     @staticmethod
-    def _counts(positive, negative):
+    def _counts(positive: Tensor, negative: Tensor) -> Tensor:
         return positive.any(1) & negative.any(1)
 
 
@@ -182,11 +206,19 @@ class CrossBatchMemory(pml_losses.CrossBatchMemory):
     """
 
     @staticmethod
-    def supported_losses():
+    def supported_losses() -> list[str]:
         ours = (DRSLLoss, FIDILoss, SmoothAPLoss, BatchHardTripletLoss)
         return [*pml_losses.CrossBatchMemory.supported_losses(), *[loss.__name__ for loss in ours]]
 
-    def create_indices_tuple(self, embeddings, labels, E_mem, L_mem, given, remove_self):
+    def create_indices_tuple(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        E_mem: Tensor,
+        L_mem: Tensor,
+        given: Indices | None,
+        remove_self: bool,
+    ) -> Indices | Selection:
         listed = partial(
             super().create_indices_tuple, embeddings, labels, E_mem, L_mem, given, remove_self
         )

@@ -15,11 +15,14 @@ docs/trainers.md has the lines to change in each. Nothing here imports any of th
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import torch
+from torch import Tensor
 
 from drsl_cuda import functional
 from drsl_cuda._ops import accumulation
+from drsl_cuda._types import Reduction
 from drsl_cuda.losses import (
     BatchHardTripletLoss,
     DRSLLoss,
@@ -38,8 +41,11 @@ __all__ = [
 ]
 
 
+Parts: TypeAlias = list[Tensor] | tuple[Tensor, ...]
+
+
 class _Adapter(torch.nn.Module):
-    def __init__(self, criterion):
+    def __init__(self, criterion: EmbeddingLoss) -> None:
         super().__init__()
         if not isinstance(criterion, EmbeddingLoss):
             raise TypeError(
@@ -48,7 +54,7 @@ class _Adapter(torch.nn.Module):
             )
         self.criterion = criterion
 
-    def _loss(self, embeddings, labels, normalize):
+    def _loss(self, embeddings: Tensor, labels: Tensor, normalize: bool) -> Tensor:
         if not normalize:
             return self.criterion(embeddings, labels)
         options = self.criterion._options() | {"normalize": True}
@@ -67,7 +73,9 @@ class AsTriplet(_Adapter):
     a gradient, and computed when they are looked at. normalize_feature scales rows to unit length.
     """
 
-    def forward(self, feat, target, normalize_feature=False):
+    def forward(
+        self, feat: Tensor | Parts, target: Tensor, normalize_feature: bool = False
+    ) -> Sequence[Tensor]:
         parts = list(feat) if isinstance(feat, (list, tuple)) else [feat]
         if not parts:
             raise ValueError("feat must be a tensor or a list of at least one, got an empty list")
@@ -81,6 +89,12 @@ class AsTriplet(_Adapter):
             normalize,
         )
 
+    if TYPE_CHECKING:  # what torch.nn.Module says of a call is Any
+
+        def __call__(
+            self, feat: Tensor | Parts, target: Tensor, normalize_feature: bool = False
+        ) -> Sequence[Tensor]: ...
+
 
 class AsTripletFunction(_Adapter):
     """AsTripletFunction(criterion)(embedding, targets, margin, norm_feat, hard_mining) -> loss.
@@ -89,11 +103,29 @@ class AsTripletFunction(_Adapter):
     was there, and mean nothing: the criterion has its own.
     """
 
-    def forward(self, embedding, targets, margin=None, norm_feat=False, hard_mining=None):
+    def forward(
+        self,
+        embedding: Tensor,
+        targets: Tensor,
+        margin: Any = None,
+        norm_feat: bool = False,
+        hard_mining: Any = None,
+    ) -> Tensor:
         return self._loss(embedding, targets, norm_feat)
 
+    if TYPE_CHECKING:
 
-def _alike(parts):
+        def __call__(
+            self,
+            embedding: Tensor,
+            targets: Tensor,
+            margin: Any = None,
+            norm_feat: bool = False,
+            hard_mining: Any = None,
+        ) -> Tensor: ...
+
+
+def _alike(parts: Parts) -> bool:
     """Whether tensors can be stacked without a change; what else there is, the criterion refuses."""
     kinds = {
         (part.shape, part.dtype, part.device) if isinstance(part, torch.Tensor) else None
@@ -102,12 +134,12 @@ def _alike(parts):
     return len(kinds) == 1 and None not in kinds and parts[0].dim() == 2
 
 
-def _stacked(parts):
+def _stacked(parts: Parts) -> Tensor:
     with torch.autocast(parts[0].device.type, enabled=False):  # it knows one half type only
         return torch.stack(parts)
 
 
-def _mean_over_parts(losses, count, reduction):
+def _mean_over_parts(losses: list[Tensor], count: int, reduction: Reduction) -> Tensor:
     """Of one loss for all of `count` parts, or of one for each."""
     if len(losses) > 1:
         return torch.stack(losses).mean(0)
@@ -117,33 +149,37 @@ def _mean_over_parts(losses, count, reduction):
     return loss / count if reduction == "sum" else loss.mean(0)
 
 
-class _Result(Sequence):
+class _Result(Sequence[Tensor]):
     """(loss, hardest positive, hardest negative), the last two computed when somebody asks."""
 
-    def __init__(self, loss, parts, labels, normalize):
+    def __init__(self, loss: Tensor, parts: list[Tensor], labels: Tensor, normalize: bool) -> None:
         self._loss, self._parts, self._labels, self._normalize = loss, parts, labels, normalize
-        self._distances = None
+        self._distances: tuple[Tensor, Tensor] | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return 3
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Tensor, ...]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | tuple[Tensor, ...]:
         if index in (0, -3):
             return self._loss
         if self._distances is None:
             self._distances = self._hardest()
         return (self._loss, *self._distances)[index]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return repr(tuple(self))
 
     @torch.no_grad()
-    def _hardest(self):
+    def _hardest(self) -> tuple[Tensor, Tensor]:
         same = self._labels[:, None] == self._labels
         if len(same) == 0:  # no maximum of nothing
             empty = self._parts[0].new_zeros(0, dtype=accumulation(self._parts[0].dtype))
             return empty, empty
-        pairs = []
+        pairs: list[tuple[Tensor, Tensor]] = []
         for part in self._parts:
             if self._normalize:
                 part = torch.nn.functional.normalize(part.to(accumulation(part.dtype)), dim=-1)
@@ -152,4 +188,5 @@ class _Result(Sequence):
             farthest = torch.where(same, distance, 0.0).amax(-1)  # its own is 0
             nearest = torch.where(same, torch.inf, distance).amin(-1)
             pairs += zip(farthest, nearest, strict=True)
-        return [torch.stack(column).mean(0) for column in zip(*pairs, strict=True)]
+        farthest, nearest = (torch.stack(column).mean(0) for column in zip(*pairs, strict=True))
+        return farthest, nearest

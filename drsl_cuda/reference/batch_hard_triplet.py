@@ -5,10 +5,13 @@
 The first of equal distances is taken. A true gradient, by autograd; 0 at the hinge.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from drsl_cuda import _check
+from drsl_cuda._types import Reduction
 from drsl_cuda.reference.problem import problem
 from drsl_cuda.reference.solve import solved
 
@@ -23,8 +26,8 @@ def batch_hard_triplet_loss(
     exclude: Tensor | None = None,
     margin: float | None = 0.3,
     normalize: bool = False,
-    reduction: str = "mean",
-    return_terms: bool = False,
+    reduction: Reduction = "mean",
+    return_terms: Literal[False] = False,
 ) -> Tensor:
     """Batch-hard triplet loss of queries [B, D] against a gallery [G, D]; the rest as in drsl_loss.
 

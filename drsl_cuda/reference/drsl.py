@@ -7,14 +7,43 @@ derivative. The gradient is instead that of a surrogate in which everything that
 constant, and autograd carries it through distances and cosines to queries and gallery.
 """
 
+from typing import Literal, overload
+
 from torch import Tensor
 
 from drsl_cuda import _check
+from drsl_cuda._types import Reduction
 from drsl_cuda.reference.drsl_row import hats_at, mean_errors, settings, surrogate_at
 from drsl_cuda.reference.solve import solved
 from drsl_cuda.terms import DRSLTerms
 
 
+# fmt: off
+@overload
+def drsl_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, delta: float = 0.5, rank_weight: float = 1.0,
+    sort_weight: float = 1.0, angle_weight: float = 1.0,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def drsl_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, delta: float = 0.5, rank_weight: float = 1.0,
+    sort_weight: float = 1.0, angle_weight: float = 1.0,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[True],
+) -> tuple[Tensor, DRSLTerms]: ...
+@overload
+def drsl_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, delta: float = 0.5, rank_weight: float = 1.0,
+    sort_weight: float = 1.0, angle_weight: float = 1.0,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: bool,
+) -> Tensor | tuple[Tensor, DRSLTerms]: ...
+# fmt: on
 def drsl_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -28,7 +57,7 @@ def drsl_loss(
     sort_weight: float = 1.0,
     angle_weight: float = 1.0,
     normalize: bool = False,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     return_terms: bool = False,
 ) -> Tensor | tuple[Tensor, DRSLTerms]:
     """DRSL of queries [B, D] against a gallery [G, D], by default themselves.

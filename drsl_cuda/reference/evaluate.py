@@ -3,7 +3,10 @@
 A block of queries at a time is compared with the whole gallery and sorted: slow, and obvious.
 """
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 
 from drsl_cuda import _check
 
@@ -11,25 +14,25 @@ BLOCK_BYTES = 64 * 2**20  # of distances
 
 
 def match_places(
-    query,
-    query_ids,
-    query_cams,
-    gallery,
-    gallery_ids,
-    gallery_cams,
-    junk,
-    distractors,
-    report,
-    distances=None,
-):
+    query: Tensor,
+    query_ids: Tensor,
+    query_cams: Tensor | None,
+    gallery: Tensor,
+    gallery_ids: Tensor,
+    gallery_cams: Tensor | None,
+    junk: tuple[int, ...],
+    distractors: tuple[int, ...],
+    report: Callable[[int, int], object],
+    distances: Callable[[slice], Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
     """(ap, inp, place of the first match, 0 without any) of each query.
 
     distances: a function that gives those of some queries, a slice; or None.
     """
     total, entries = query.shape[0], gallery.shape[0]
     device = query.device
-    for name, rows in (("query", query), ("gallery", gallery)):
-        _check.finite_rows(name, rows, (~rows.isfinite().all(1)).nonzero()[:1, 0])
+    for name, features in (("query", query), ("gallery", gallery)):
+        _check.finite_rows(name, features, (~features.isfinite().all(1)).nonzero()[:1, 0])
     ap = torch.full((total,), torch.nan, dtype=torch.float64, device=device)
     inp = ap.clone()
     first = torch.zeros(total, dtype=torch.int64, device=device)
@@ -66,7 +69,7 @@ def match_places(
     return ap, inp, first
 
 
-def _unit(query, gallery):
+def _unit(query: Tensor, gallery: Tensor) -> float:
     """A power of two near the largest number, if squares of float64 would leave its range, or 1."""
     largest = max(float(rows.double().abs().amax()) for rows in (query, gallery))
     if largest == 0 or 1e-120 <= largest <= 1e120:
@@ -75,7 +78,7 @@ def _unit(query, gallery):
     return 2.0 ** min(int(exponent), 1023)
 
 
-def _distances(query, gallery, unit):
+def _distances(query: Tensor, gallery: Tensor, unit: float) -> Tensor:
     """[rows, G] in float64, a part of the gallery at a time."""
     query = query.double() / unit
     parts = gallery.split(max(1, 2**22 // gallery.shape[1]))

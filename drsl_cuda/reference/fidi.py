@@ -10,16 +10,41 @@ The second line keeps its digits where d is small. A true gradient, by autograd.
 """
 
 import math
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
 
 from drsl_cuda import _check
+from drsl_cuda._types import Reduction
 from drsl_cuda.reference.problem import problem
 from drsl_cuda.reference.solve import solved
 from drsl_cuda.terms import FIDITerms
 
 
+# fmt: off
+@overload
+def fidi_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, alpha: float = 1.05, beta: float = 0.5,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def fidi_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, alpha: float = 1.05, beta: float = 0.5,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: Literal[True],
+) -> tuple[Tensor, FIDITerms]: ...
+@overload
+def fidi_loss(
+    embeddings: Tensor, labels: Tensor, gallery: Tensor | None = None,
+    gallery_labels: Tensor | None = None, *, self_index: Tensor | None = None,
+    exclude: Tensor | None = None, alpha: float = 1.05, beta: float = 0.5,
+    normalize: bool = False, reduction: Reduction = "mean", return_terms: bool,
+) -> Tensor | tuple[Tensor, FIDITerms]: ...
+# fmt: on
 def fidi_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -31,7 +56,7 @@ def fidi_loss(
     alpha: float = 1.05,
     beta: float = 0.5,
     normalize: bool = False,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     return_terms: bool = False,
 ) -> Tensor | tuple[Tensor, FIDITerms]:
     """FIDI of queries [B, D] against a gallery [G, D]; what is not said here is as in drsl_loss.

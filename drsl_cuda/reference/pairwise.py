@@ -41,7 +41,7 @@ def pairwise_distance_angle(x: Tensor, r: Tensor | None = None) -> tuple[Tensor,
 def distance_and_cosine(x: Tensor, r: Tensor | None) -> tuple[Tensor, Tensor]:
     """The same for finite rows in the accumulation type. Only an overflow of d is not finite."""
     own = r is None
-    r = x if own else r
+    r = x if r is None else r
 
     # The bulk: one product, of rows less a constant m, since |x - r| does not mind and the smaller
     # the rows the fewer digits cancel: x.r = (x - m).(r - m) + x.m + r.m - m.m

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from drsl_cuda import _check
+from drsl_cuda._types import Reduction
 
 
 class Problem(NamedTuple):
@@ -17,7 +18,7 @@ class Problem(NamedTuple):
 
     positive: Tensor  # [B, G] bool
     negative: Tensor  # [B, G] bool
-    count: Tensor  # [B] positives per query
+    count: Tensor  # type: ignore[assignment]  # [B] positives per query; not tuple.count
     columns: Tensor  # [B, N] where the positives are, N the largest count
     valid: Tensor  # [B, N] bool, false on padding
     counts: Tensor  # [B] bool: whether the query counts
@@ -83,7 +84,7 @@ def problem(
     return Problem(positive, negative, count, columns, valid, counts)
 
 
-def reduce(values: Tensor, weight: Tensor, reduction: str) -> Tensor:
+def reduce(values: Tensor, weight: Tensor, reduction: Reduction) -> Tensor:
     """values [..., B], 0 where weight [B] is 0, as "mean", "sum" or "none".
 
     weight is how many addends a value is the sum of: 1 for a query that counts, or its number of

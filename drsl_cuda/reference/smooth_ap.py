@@ -8,11 +8,13 @@ The second line keeps its digits where almost all is in order. A true gradient, 
 """
 
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from drsl_cuda import _check
+from drsl_cuda._types import Reduction
 from drsl_cuda.reference.problem import problem
 from drsl_cuda.reference.solve import solved
 
@@ -28,8 +30,8 @@ def smooth_ap_loss(
     temperature: float = 0.01,
     include_self: bool = False,
     normalize: bool = False,
-    reduction: str = "mean",
-    return_terms: bool = False,
+    reduction: Reduction = "mean",
+    return_terms: Literal[False] = False,
 ) -> Tensor:
     """Smooth-AP of queries [B, D] against a gallery [G, D]; what is not said is as in drsl_loss.
 

@@ -8,6 +8,7 @@ import sys
 import torch
 
 from drsl_cuda import functional, metrics
+from drsl_cuda._torch_private import has_kernel
 
 # name: (sets, B, G or None, D, classes, dtype, options)
 CASES = {
@@ -106,7 +107,7 @@ def run(sets, B, G, D, classes, dtype, options, device):
     distance, cosine = functional.pairwise_distance_angle(
         x.detach(), None if r is None else r.detach()
     )
-    if torch._C._dispatch_has_kernel_for_dispatch_key("drsl::rank_sort", device.upper()):
+    if has_kernel("drsl::rank_sort", device.upper()):
         gallery_labels = labels if r is None else r_labels
         own = torch.arange(B).to(device) if r is None else options.get("self_index")
         stages(x.detach(), r, labels, gallery_labels, own, options.get("exclude"), distance, cosine)
