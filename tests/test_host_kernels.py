@@ -129,6 +129,36 @@ def test_large_problems_match_the_reference_in_low_precision(name, dtype):
         assert_close(got, wanted, tolerance, floor=2 * UNDERFLOW[dtype])
 
 
+@pytest.mark.sanitized
+@pytest.mark.parametrize(
+    "dtype, order", [(F64, "warp"), (F32, "shuffle"), (BF16, "reverse")], ids=str
+)
+def test_few_queries_share_many_terms_among_blocks(dtype, order):
+    # Each block adds up a gradient of its own over some 512 entries; from 400 to 1100 nobody is near
+    # enough to count, so that a whole share is empty. Some pairs are near, one row is not finite.
+    needs("embedding_loss")
+    generator = torch.Generator().manual_seed(8)
+    x = torch.randn(5, 9, generator=generator)
+    gallery = torch.randn(1700, 9, generator=generator)
+    gallery[:5] = x + 1e-3 * gallery[:5]
+    gallery[400:1100] *= 30
+    gallery[1650, 3] = torch.nan
+    labels, others = torch.arange(5) % 3, torch.arange(1700) % 40
+    others[400:1100] = 50  # nobody's positives
+    exclude = torch.zeros(5, 1700, dtype=torch.bool)
+    exclude[:, 1650] = True
+    problem = x.to(dtype), labels, gallery.to(dtype), others
+    options = {"exclude": exclude, "sort_weight": 0.0, "delta": 0.05}
+    wanted = loss_and_grads(*problem, backend="reference", **options)
+    with on_host_threads(order):
+        before = launches()
+        got = loss_and_grads(*problem, **options)
+        assert launches() > before
+    tolerance = max(2 * CONTRACT[dtype].grad, SAME[F32].grad if dtype != F64 else 0)
+    for value, other in zip(got, wanted, strict=True):
+        assert_close(value, other, tolerance, floor=2 * UNDERFLOW.get(dtype, 0))
+
+
 def problem(dtype):
     """64-bit numbers of threads times columns are few here; tails, masks, near pairs, ties are not."""
     rng = np.random.default_rng(3)

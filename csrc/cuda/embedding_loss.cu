@@ -87,7 +87,8 @@ Turn<E> turn_block(const Problem<E>& p, const Loss& loss, int64_t s, int64_t fir
 
 template <class E>
 Coefficients<E> coefficients(const Problem<E>& p, const Turn<E>& t) {
-  return {t.sets, t.x, t.r, t.first, t.count, t.gram, t.ld, t.near, t.some, p.products};
+  return {t.sets, t.x,    t.r,    t.first,    t.count,      t.gram,
+          t.ld,   t.near, t.some, p.products, p.work.splits};
 }
 
 template <class E>

@@ -53,6 +53,7 @@ struct Workspace {
   uint32_t* near;
   uint8_t* some;
   T *column_sum, *partial;  // f_k
+  T* splits;                // streaming: of redistribute_queries
   void* scratch;
 
   Workspace(const Shape& shape, const Plan& plan, bool normalize, Pieces& pieces);

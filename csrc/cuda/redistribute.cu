@@ -7,6 +7,7 @@
 #include "cuda/near_rows.cuh"
 #include "cuda/redistribute_mma.cuh"
 #include "cuda/redistribute_simt.cuh"
+#include "cuda/redistribute_splits.h"
 #include "cuda/runtime.h"
 
 namespace drsl::cuda {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int64_t kMostSets = 65535;  // of a grid
 constexpr int64_t kFullGrid = 120;    // blocks that keep a GPU busy
+constexpr int64_t kAddBlocks = 1056;  // eight for each multiprocessor of a large GPU
 
 bool aligned_to_16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
@@ -30,16 +32,18 @@ int64_t blocks_of_set(const RedistributeTask<E>& task) {
   return divide_up(task.rows, Tile::kRows) * divide_up(task.dim, Tile::kDims);
 }
 
+// splits: gradients, each of a share of the terms.
 template <class Multiply, From kFrom, class E>
-void launch_tiles(const RedistributeTask<E>& task, int64_t sets, cudaStream_t stream) {
+void launch_tiles(const RedistributeTask<E>& task, int64_t sets, int64_t splits,
+                  cudaStream_t stream) {
   constexpr auto kernel = &redistribute_tiles<E, Multiply, kFrom>;
   constexpr int bytes = sizeof(TileMemory<E, Multiply>);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
         "redistribute_tiles");
   const auto blocks = unsigned(blocks_of_set<Multiply>(task));
   for_sets(sets, [&](unsigned first, unsigned count) {
-    DRSL_LAUNCH(kernel, dim3(blocks, 1, count), dim3(Multiply::kThreads), bytes, stream, task,
-                first);
+    DRSL_LAUNCH(kernel, dim3(blocks, unsigned(splits), count), dim3(Multiply::kThreads), bytes,
+                stream, task, first);
     check_launch("redistribute_tiles");
   });
 }
@@ -62,30 +66,46 @@ void launch_near(const RedistributeTask<E>& task, int64_t sets, cudaStream_t str
 
 // Large tiles ask least of shared memory, small ones fill more of the GPU.
 template <From kFrom, class Large, class Small, class E>
-void launch_either(const RedistributeTask<E>& task, int64_t sets, cudaStream_t stream) {
-  if (sets * blocks_of_set<Large>(task) >= kFullGrid)
-    launch_tiles<Large, kFrom>(task, sets, stream);
+void launch_either(const RedistributeTask<E>& task, int64_t sets, int64_t splits,
+                   cudaStream_t stream) {
+  if (sets * splits * blocks_of_set<Large>(task) >= kFullGrid)
+    launch_tiles<Large, kFrom>(task, sets, splits, stream);
   else
-    launch_tiles<Small, kFrom>(task, sets, stream);
+    launch_tiles<Small, kFrom>(task, sets, splits, stream);
 }
 
 // How a product is multiplied: decided here, from types, shapes and what accuracy is asked for.
 template <From kFrom, class E>
-void launch_product(const RedistributeTask<E>& task, int64_t sets, Products products,
-                    cudaStream_t stream) {
+void launch_product(const RedistributeTask<E>& task, int64_t sets, int64_t splits,
+                    Products products, cudaStream_t stream) {
   if constexpr (std::is_same_v<E, double>) {
-    launch_tiles<SimtMultiply<double, 128, 64, 64, 2>, kFrom>(task, sets, stream);
+    launch_tiles<SimtMultiply<double, 128, 64, 64, 2>, kFrom>(task, sets, splits, stream);
   } else if constexpr (std::is_same_v<E, float>) {
     if (products == Products::kFloat32)
       launch_either<kFrom, MmaMultiply<E, 3, 256, 128, 64, 2>, SimtMultiply<float, 128, 64, 64, 4>>(
-          task, sets, stream);
+          task, sets, splits, stream);
     else
       launch_either<kFrom, MmaMultiply<E, 1, 256, 128, 64, 2>, MmaMultiply<E, 1, 128, 64, 64, 4>>(
-          task, sets, stream);
+          task, sets, splits, stream);
   } else {
     launch_either<kFrom, MmaMultiply<E, 1, 256, 128, 128, 2>, MmaMultiply<E, 1, 128, 64, 64, 4>>(
-        task, sets, stream);
+        task, sets, splits, stream);
   }
+}
+
+// The same by splits, each into a gradient of its own.
+template <From kFrom, class E>
+void launch_splits(RedistributeTask<E> task, int64_t splits, Accumulator<E>* memory,
+                   Products products, cudaStream_t stream) {
+  Accumulator<E>* const grad = task.grad;
+  const bool add = task.add;
+  const int64_t numbers = int64_t(task.rows) * task.dim;
+  task.grad = memory, task.split = numbers, task.add = false;
+  launch_product<kFrom>(task, 1, splits, products, stream);
+  const int64_t blocks = std::min<int64_t>(divide_up(numbers, kAddThreads), kAddBlocks);
+  DRSL_LAUNCH(add_splits<Accumulator<E>>, dim3(unsigned(blocks)), dim3(kAddThreads), 0, stream,
+              memory, int(splits), numbers, grad, add);
+  check_launch("add_splits");
 }
 
 template <From kFrom, class E>
@@ -110,7 +130,13 @@ void redistribute(const Coefficients<E>& c, const Accumulator<E>* diagonal, Accu
   const bool begin = aligned_to_16(task.own) && aligned_to_16(task.other);
   task.aligned = begin && row_bytes % 16 == 0;
   if (c.sets == 0 || task.rows == 0 || task.dim == 0) return;
-  launch_product<kFrom>(task, c.sets, c.products, stream);
+  const int64_t splits = kFrom == From::kQueries && c.splits && c.sets == 1
+                             ? redistribute_splits(task.rows, task.dim, task.terms)
+                             : 1;
+  if (splits > 1)
+    launch_splits<kFrom>(task, splits, c.splits, c.products, stream);
+  else
+    launch_product<kFrom>(task, c.sets, 1, c.products, stream);
   if (task.terms > 0) launch_near<kFrom>(task, c.sets, stream);
 }
 

@@ -51,14 +51,17 @@ __device__ __forceinline__ void stage(Multiply& product, TileMemory<E, Multiply>
     }
 }
 
-// What was multiplied goes to the gradient, and at last the diagonal. Begins and ends with a barrier.
+// What was multiplied goes to the gradient, and with it the diagonal. Begins and ends with a barrier.
 template <class E, class Multiply, From kFrom>
 __device__ __forceinline__ void flush(SlabLoader<E, Multiply, kFrom>& loader, Multiply& product,
-                                      bool fresh, bool last) {
+                                      bool fresh, bool diagonal) {
   using T = Accumulator<E>;
   const auto& task = loader.task;
   auto& memory = loader.memory;
   const int set = memory.set;
+  const auto gradient = [&] {
+    return kFrom == From::kQueries ? memory.gradient : task.gradient(set);
+  };
   constexpr int kWarps = Multiply::kThreads / 32, kLanes = Multiply::kDims / 32;
   // Rows of a warp whose numbers are on their way together: one by one, each would cost a trip to L2.
   constexpr int kTogether = sizeof(T) == 8 || Multiply::kDims > 64 ? 2 : 4;
@@ -75,14 +78,15 @@ __device__ __forceinline__ void flush(SlabLoader<E, Multiply, kFrom>& loader, Mu
       const int i = first + r * kWarps, row = memory.first_row + i;
       const int64_t at = int64_t(row) * task.dim;
       own[r] = i < rows ? -memory.sums.coefficient[i] : T(0);
-      if (i < rows && last && task.diagonal) own[r] += task.diagonal[set * task.own_count + row];
+      if (i < rows && diagonal && task.diagonal)
+        own[r] += task.diagonal[set * task.own_count + row];
 #pragma unroll
       for (int j = 0; j < kLanes; ++j) {
         const int k = memory.first_dim + 32 * j + lane_index();
         const bool inside = i < rows && k < task.dim;
         // a bad row that takes no part has 0 here, and 0 · NaN must be 0
         x[r][j] = inside && own[r] != T(0) ? T(widen(task.own_rows(set)[at + k])) : T(0);
-        before[r][j] = inside && !fresh ? task.gradient(set)[at + k] : T(0);
+        before[r][j] = inside && !fresh ? gradient()[at + k] : T(0);
       }
     }
 #pragma unroll
@@ -96,7 +100,7 @@ __device__ __forceinline__ void flush(SlabLoader<E, Multiply, kFrom>& loader, Mu
         T g = memory.sums.product[i * Multiply::kDims + 32 * j + lane_index()];
         if (own[r] != T(0)) g += own[r] * x[r][j];
         if (!fresh) g += before[r][j];
-        task.gradient(set)[at + k] = g;
+        gradient()[at + k] = g;
       }
     }
   }
@@ -119,7 +123,8 @@ __device__ __forceinline__ int next_slab(uint32_t tiles, int slab) {
   return left ? (slab / kSlabs + __ffs(int(left)) - 1) * kSlabs : 1 << 30;
 }
 
-// The parts [first, end) of kFlush terms each, whose tiles memory.active tells of.
+// The parts [first, end) of kFlush terms each, whose tiles memory.active tells of. Where the block's share
+// of them ends the gradient is written in any case.
 template <class E, class Multiply, From kFrom>
 __device__ __forceinline__ void add_parts(SlabLoader<E, Multiply, kFrom> loader, int first, int end,
                                           bool& fresh) {
@@ -134,7 +139,7 @@ __device__ __forceinline__ void add_parts(SlabLoader<E, Multiply, kFrom> loader,
     const uint32_t tiles = active_tiles<kTiles>(loader.memory.active, part);
     const int left = (task.terms - first_term + kSlab - 1) / kSlab;
     const int last_slab = left < kSlabs ? left : kSlabs;
-    const bool last = part + 1 >= parts;
+    const bool last = part + 1 >= (kFrom == From::kQueries ? loader.memory.stop : parts);
 
     // While a slab is multiplied, the next one is on its way.
     int next = next_slab(tiles, 0);
@@ -154,7 +159,7 @@ __device__ __forceinline__ void add_parts(SlabLoader<E, Multiply, kFrom> loader,
       some = true;
       buffer ^= 1;
     }
-    flush(loader, product, fresh, last);
+    flush(loader, product, fresh, part + 1 >= parts);
     fresh = false;
   }
 }
@@ -170,18 +175,41 @@ __global__ void __launch_bounds__(Multiply::kThreads, Multiply::kBlocks)
     memory.set = int(first_set + blockIdx.z);
     memory.first_row = int(blockIdx.x / across) * Multiply::kRows;
     memory.first_dim = int(blockIdx.x % across) * Multiply::kDims;
+    if constexpr (kFrom == From::kQueries) {
+      const int parts = (task.terms + Multiply::kFlush - 1) / Multiply::kFlush;
+      memory.gradient = task.gradient(memory.set) + blockIdx.y * task.split;
+      memory.stop = (int(blockIdx.y) + 1) * parts / int(gridDim.y);
+    }
   }
   const SlabLoader<E, Multiply, kFrom> loader{task, memory};
   constexpr int kParts = kWindow * kLine / Multiply::kFlush;  // that are looked at together
   const int parts = (task.terms + Multiply::kFlush - 1) / Multiply::kFlush;
   bool fresh = !task.add;
-  int part = 0;
+  // Only queries are ever split. There are no more splits than parts, and none is empty.
+  int part = kFrom == From::kQueries ? int(blockIdx.y) * parts / int(gridDim.y) : 0;
+  const auto stop = [&] { return kFrom == From::kQueries ? memory.stop : parts; };
   do {  // once even if there are no terms: the diagonal remains
     find_active<kFrom>(task, part / kParts * kWindow, memory);
-    const int end = part + kParts < parts ? part + kParts : parts;
+    const int next = (kFrom == From::kQueries ? part / kParts * kParts : part) + kParts;
+    const int end = next < stop() ? next : stop();
     add_parts(loader, part, end > part ? end : part + 1, fresh);
     part = end;
-  } while (part < parts);
+  } while (part < stop());
+}
+
+constexpr int kAddThreads = 256;
+
+// grad (+)= the gradients of all splits, in their order.
+template <class T>
+__global__ void __launch_bounds__(kAddThreads, 4)
+    add_splits(const T* splits, int count, int64_t numbers, T* grad, bool add) {
+  const int64_t stride = int64_t(gridDim.x) * kAddThreads;
+  for (int64_t i = int64_t(blockIdx.x) * kAddThreads + threadIdx.x; i < numbers; i += stride) {
+    T sum = add ? grad[i] : T(0);
+#pragma unroll 4
+    for (int s = 0; s < count; ++s) sum += splits[s * numbers + i];
+    grad[i] = sum;
+  }
 }
 
 }  // namespace drsl::cuda

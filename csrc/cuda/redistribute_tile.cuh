@@ -35,6 +35,7 @@ struct RedistributeTask {
   int64_t own_count, other_count;  // of a set, as many as there are
   const T* diagonal;               // or null
   T* grad;                         // like own
+  int64_t split;                   // numbers from the gradient of one split to the next
   bool add;
   bool aligned;  // rows of own and other begin at multiples of 16 bytes
 
@@ -104,6 +105,9 @@ struct TileMemory {
   uint32_t active[32];         // bits of tiles that hold anything
   // Which tile of which set it is. Here it takes no registers.
   int set, first_row, first_dim;
+  // Queries alone: where the gradient goes, and where the block's share of the terms ends, in parts.
+  T* gradient;
+  int stop;
 };
 
 // The same number. What is computed from it is computed where it stands and not ahead of a loop, where it

@@ -192,6 +192,7 @@ struct Coefficients {
   const uint32_t* near;
   const uint8_t* some;
   Products products;
+  T* splits = nullptr;  // split_numbers of workspace for redistribute_queries, or null
 };
 
 // Sums over k take the diagonal −Σ A from the coefficients as they are multiplied, so that what cancels
