@@ -27,7 +27,12 @@ VARIANTS = {
         "-fsanitize=address,undefined,bounds-strict",
         "-fno-sanitize-recover=all",
     ],
-    "coverage": ["-O1", "-g0", "--coverage", "-fprofile-update=atomic"],
+    "coverage": [
+        "-O1",
+        "-g0",
+        "--coverage",
+        f"-fprofile-filter-files={ROOT}/csrc/cuda/.*",
+    ],
 }
 # A shared library of templates: nothing of it may be shared with the package's own.
 COMMON = ["-std=c++20", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-math-errno"]
