@@ -1,5 +1,6 @@
 """Makes helpers, and the packages of the example, importable by name under every import mode; the devices."""
 
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     """Without a GPU the tests that need one are "deselected": a number, where skips are lines."""
+    gc.freeze()  # the tests themselves, a million objects, would be gone through again and again
     if not torch.cuda.is_available():
         left_out = [item for item in items if item.get_closest_marker("cuda")]
         items[:] = [item for item in items if not item.get_closest_marker("cuda")]

@@ -45,7 +45,7 @@ REFUSED = {
 SANITIZED = {
     "out_of_bounds": "heap-buffer-overflow",
     "static_out_of_bounds": "out of bounds for type",
-    "stack_out_of_bounds": "insufficient space for an object",
+    "stack_out_of_bounds": "stack-buffer-overflow",
     "index_overflow": "signed integer overflow",
     "misaligned": "misaligned address",
     "beyond_dynamic": "use-after-poison",

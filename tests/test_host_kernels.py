@@ -4,6 +4,8 @@ with threads that take turns in other orders.
 Every other test can be run by these kernels too: pytest --on-host-threads=warp tests/test_pairwise.py.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -92,7 +94,7 @@ LARGE = {
 }
 
 
-def against_the_reference(name, dtype, order, **options):
+def large_problem(name, dtype):
     size, entries, dim, classes = LARGE[name]
     generator = torch.Generator().manual_seed(size)
     x = torch.randn(size, dim, generator=generator, dtype=F64).to(dtype)
@@ -101,9 +103,18 @@ def against_the_reference(name, dtype, order, **options):
     if entries is not None:
         gallery = torch.randn(entries, dim, generator=generator, dtype=F64).to(dtype)
         others = torch.arange(entries) % classes
-    wanted = loss_and_grads(x, labels, gallery, others, backend="reference", **options)
+    return x, labels, gallery, others
+
+
+@functools.cache
+def by_the_reference(name, dtype, **options):
+    return loss_and_grads(*large_problem(name, dtype), backend="reference", **options)
+
+
+def against_the_reference(name, dtype, order, **options):
+    wanted = by_the_reference(name, dtype, **options)
     with on_host_threads(order):
-        got = loss_and_grads(x, labels, gallery, others, **options)
+        got = loss_and_grads(*large_problem(name, dtype), **options)
     for value, other in zip(got, wanted, strict=True):
         if other is not None:
             yield value, other

@@ -1,5 +1,6 @@
 """FIDI, Smooth-AP and the batch-hard triplet by the CUDA kernels, run on host threads."""
 
+import functools
 import inspect
 
 import pytest
@@ -67,18 +68,25 @@ def problem(name, dtype, grad=True):
     return (x, torch.arange(size) % classes, gallery, others), leaves
 
 
+def value_and_gradients(loss, shape, backend):
+    arguments, leaves = problem(shape, F64)
+    value = LOSSES[loss].function(*arguments, backend=backend)
+    value.backward()
+    return value.detach(), *(leaf.grad for leaf in leaves)
+
+
+@functools.cache
+def by_the_reference(loss, shape):
+    return value_and_gradients(loss, shape, "reference")
+
+
 @pytest.mark.parametrize("order", ["warp", "reverse"])
 @pytest.mark.parametrize("shape", LARGE)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_large_problems_match_the_reference(loss, shape, order):
-    function, results = LOSSES[loss].function, []
-    for backend in ("native", "reference"):
-        arguments, leaves = problem(shape, F64)
-        with on_host_threads(order):
-            value = function(*arguments, backend=backend)
-            value.backward()
-        results.append((value.detach(), *(leaf.grad for leaf in leaves)))
-    for got, wanted in zip(*results, strict=True):
+    with on_host_threads(order):
+        results = value_and_gradients(loss, shape, "native")
+    for got, wanted in zip(results, by_the_reference(loss, shape), strict=True):
         assert_close(got, wanted, SAME[F64].grad)
 
 

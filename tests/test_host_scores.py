@@ -92,7 +92,8 @@ def test_long_rows_match_the_cpu(size, loss):
             assert_close(value, other, SAME[F64].grad)
 
 
-@pytest.mark.parametrize("dtype", [F64, pytest.param(F32, marks=pytest.mark.sanitized)], ids=str)
+@pytest.mark.sanitized
+@DTYPE
 @LOSS
 def test_all_orders_give_the_same_bits(loss, dtype):
     given = row(700, 150, dtype=dtype)

@@ -131,7 +131,8 @@ inline void switch_fibers(Fiber& from, Fiber& to, [[maybe_unused]] bool last = f
 }
 
 // Stacks of a host thread's fibers; they are kept from launch to launch. Below each is a page that
-// nobody may touch.
+// nobody may touch. They begin at different distances from a page: all tops at the same one would share
+// a few lines of the cache.
 class Stacks {
  public:
   Stacks() = default;
@@ -151,9 +152,11 @@ class Stacks {
   // After fibers that did not return from all of their functions.
   void forget() { permit(memory_, count_ * kStackBytes); }
   char* stack(size_t i) const { return memory_ + i * kStackBytes + page(); }
-  static size_t bytes() { return kStackBytes - page(); }
+  static size_t bytes(size_t i) { return kStackBytes - page() - i % 31 * kShift; }
 
  private:
+  static constexpr size_t kShift = 5 * 64;  // bytes: an odd number of cache lines
+
   static size_t page() {
     static const size_t bytes = size_t(sysconf(_SC_PAGESIZE));
     return bytes;

@@ -20,7 +20,7 @@ inline void Block::run(uint3 index, void (*kernel)(const void*), const void* arg
   kernel_ = kernel, arguments_ = arguments, error_ = nullptr;
   blockIdx = index, blockDim = block_, gridDim = grid_;
   for (unsigned i = 0; i < count(); ++i) {
-    prepare(threads_[i].fiber, &enter, stacks_.stack(i), Stacks::bytes());
+    prepare(threads_[i].fiber, &enter, stacks_.stack(i), Stacks::bytes(i));
     threads_[i].copies.forget();
   }
   for (Warp& w : warps_) w.ready = w.exist, w.waiting = w.at_barrier = w.returned = 0;

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -66,8 +65,10 @@ class StaticShared {
     link_map* map = nullptr;
     if (!dladdr1(&mine, &self, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP)) return;
     base_ = map->l_addr;
-    std::ifstream file(map->l_name[0] ? map->l_name : "/proc/self/exe", std::ios::binary);
-    const std::vector<char> bytes(std::istreambuf_iterator<char>(file), {});
+    std::ifstream file(map->l_name[0] ? map->l_name : "/proc/self/exe",
+                       std::ios::binary | std::ios::ate);
+    std::vector<char> bytes(file ? size_t(file.tellg()) : 0);
+    file.seekg(0).read(bytes.data(), std::streamsize(bytes.size()));
     if (bytes.size() < sizeof(Elf64_Ehdr) || std::memcmp(bytes.data(), ELFMAG, SELFMAG) != 0)
       return;
     const auto* const header = reinterpret_cast<const Elf64_Ehdr*>(bytes.data());
