@@ -52,7 +52,8 @@ def test_two_at_a_time_and_the_last_words_last(tmp_path):
     run = begin(tmp_path, slow=wait, other="touch go")
     text = said(run)
     assert run.returncode == 0, text
-    lines = text.splitlines()
+    *lines, summary = text.splitlines()
+    assert summary == "5 passed"  # as pytest has it
     assert [line.split()[2] for line in lines] == ["first", "other", "slow", "tests"]
     assert [line.rpartition(" s  ")[2] for line in lines] == ["one", "", "over", "5 passed"]
     assert {path.name for path in tmp_path.iterdir()} == {"run", "go"}
