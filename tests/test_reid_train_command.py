@@ -173,7 +173,9 @@ def test_ctrl_c_and_going_on(tmp_path, capsys):
     first = child.stderr.readline()  # an epoch of 60 images is over
     child.send_signal(signal.SIGINT)
     err = first + child.stderr.readline() + child.stderr.readline()  # heard
-    err += child.communicate(timeout=600)[1]  # ends its standard input
+    child.stdin.close()
+    err += child.stderr.read()  # communicate() would lose what readline has taken beyond its line
+    child.wait(timeout=600)
     assert child.returncode == 130, err
     assert "finishing this step; again to end at once" in err and "--resume goes on" in err
     assert "Traceback" not in err

@@ -112,9 +112,12 @@ Workspace<T>::Workspace(const Shape& s, const Plan& plan, bool normalize, Pieces
   column_sum = pieces.take<T>(s.gradient ? plan.sets * s.columns : 0);
   partial =
       pieces.take<T>(s.gradient ? angular_partials(plan.sets, plan.block_rows, s.columns) : 0);
-  splits = pieces.take<T>(s.gradient && plan.path == Path::kStreaming
-                              ? split_numbers(plan.block_rows, s.dim, s.columns)
-                              : 0);
+  const bool streaming = s.gradient && plan.path == Path::kStreaming;
+  const int64_t last =
+      streaming ? (s.rows - 1) % plan.block_rows + 1 : 0;  // rows of the last block
+  splits = pieces.take<T>(streaming ? std::max(split_numbers(plan.block_rows, s.dim, s.columns),
+                                               split_numbers(last, s.dim, s.columns))
+                                    : 0);
   const int64_t item = int64_t(sizeof(T));
   scratch =
       pieces.take<char>(small ? small_scratch_bytes(rows, s.columns, item)
