@@ -70,10 +70,8 @@ def launches():
 
 @contextlib.contextmanager
 def on_host_threads(order="forward", *, seed=1, os_threads=1, most_shared=0):
-    """os_threads of the machine's share the blocks of a kernel; where lines are counted it is one, as
-    counters are not atomic. most_shared: bytes of shared memory that a block may have, if fewer than on
-    the largest GPUs."""
-    os_threads = 1 if VARIANT == "coverage" else os_threads
+    """os_threads of the machine's share the blocks of a kernel. most_shared: bytes of shared memory
+    that a block may have, if fewer than on the largest GPUs."""
     if not library().drsl_host_configure(order.encode(), seed, os_threads):
         raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
     library().drsl_host_limit_shared(most_shared)

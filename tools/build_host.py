@@ -29,9 +29,7 @@ VARIANTS = {
         "-fno-sanitize=null,object-size,vptr",
         "-fno-sanitize-recover=all",
     ],
-    # Kernels are counted, the emulator below them is not. Plain counters: atomic ones take three times as
-    # long, and one host thread (tests/on_host_threads.py) does without.
-    "coverage": ["-O1", "-g0", "--coverage", "-fprofile-filter-files=/csrc/cuda/"],
+    "coverage": ["-O1", "-g0", "--coverage", "-fprofile-update=atomic"],
 }
 # A shared library of templates: nothing of it may be shared with the package's own.
 COMMON = ["-std=c++20", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-math-errno"]
